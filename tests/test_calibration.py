@@ -1,4 +1,4 @@
-"""Predictions are kept with the trials they are of, and compared with what was measured."""
+"""Predictions are kept with their trials and compared with measured values."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def trial(id_: int, value: float | None, **predictions: Prediction) -> Trial:
 SAID = Prediction(-2.0, -1.0, 0.0, 1.0, 2.0)
 
 
-def test_prediction_holds_what_lies_in_its_intervals() -> None:
+def test_prediction_holds_values_within_its_intervals() -> None:
     assert [SAID.holds(value, 0.5) for value in (-1.5, -1, 0, 1, 1.5)] == [
         False,
         *[True] * 3,
@@ -55,7 +55,7 @@ def test_prediction_holds_what_lies_in_its_intervals() -> None:
     assert Prediction(1.0, 2.0, 3.0, 4.0, 5.0).negated() == (-5.0, -4.0, -3.0, -2.0, -1.0)
 
 
-def test_coverage_counts_what_has_a_prediction_and_a_value() -> None:
+def test_coverage_of_counts_trials_with_prediction_and_value() -> None:
     values = [0.5, -0.5, 1.5, -9.0, None, 0.1]
     trials = [trial(k, value, y=SAID) for k, value in enumerate(values, 1)]
     trials += [trial(7, 1.0), trial(8, 1.0, other=SAID)]
@@ -68,14 +68,14 @@ def test_coverage_counts_what_has_a_prediction_and_a_value() -> None:
     assert len(coverage_of(trials[:2], "y", batch=3)) == 1
 
 
-def test_many_batches_are_counted_together() -> None:
+def test_coverage_of_many_batches_joins_them_to_groups() -> None:
     trials = [trial(k, 0.0, y=SAID) for k in range(1, 1001)]
     found = coverage_of(trials, "y", batch=1)
     assert len(found) == MAX_GROUPS + 1
     assert sum(group.measured for group in found[1:]) == found[0].measured == 1000
 
 
-def test_predictions_come_back_from_a_record(tmp_path: Path) -> None:
+def test_storage_keeps_predictions(tmp_path: Path) -> None:
     said = {"y": SAID, "other": Prediction(*map(float, range(5)))}
     new = [
         NewTrial(smiles="CC", z=[0.0], origin="rank", predictions=said),
@@ -89,7 +89,9 @@ def test_predictions_come_back_from_a_record(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("objective", [ToyObjective(), Down()], ids=["maximize", "minimize"])
-def test_rank_foresees_values_in_their_own_sign(tmp_path: Path, objective: ToyObjective) -> None:
+def test_rank_predictions_have_the_sign_of_the_values(
+    tmp_path: Path, objective: ToyObjective
+) -> None:
     with begin(tmp_path / "c.db", objective=objective, strategy=RANK, n=20) as c:  # type: ignore[attr-defined]
         c.run(28)
         starting, new = c.trials[:20], c.trials[20:]
@@ -106,7 +108,7 @@ def test_rank_foresees_values_in_their_own_sign(tmp_path: Path, objective: ToyOb
     assert "21 to 24" in html
 
 
-def test_each_measured_value_of_several_is_foreseen(tmp_path: Path) -> None:
+def test_rank_predicts_each_measured_value_of_several_objectives(tmp_path: Path) -> None:
     space = ToySpace()
     goals = ["manual:a", "minimize manual:b", "minimize mw"]
     with Campaign.create(
@@ -125,7 +127,7 @@ def test_each_measured_value_of_several_is_foreseen(tmp_path: Path) -> None:
         assert 'id="predictions"' not in render(c)  # nothing is measured yet
 
 
-def test_a_range_is_foreseen_as_the_value_itself(tmp_path: Path) -> None:
+def test_rank_predicts_values_of_a_range_objective(tmp_path: Path) -> None:
     space = ToySpace()
     with Campaign.create(
         tmp_path / "c.db",
@@ -143,7 +145,7 @@ def test_a_range_is_foreseen_as_the_value_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "strategy", ["log-ei:max_iterations=5,num_restarts=1", "thompson", "turbo"]
 )
-def test_strategies_with_a_surrogate_foresee_values(tmp_path: Path, strategy: str) -> None:
+def test_strategies_with_a_surrogate_give_predictions(tmp_path: Path, strategy: str) -> None:
     with begin(tmp_path / "c.db", objective=Down(), strategy=strategy, n=20) as c:  # type: ignore[attr-defined]
         c.run(24)
         for one in c.trials[20:]:
@@ -152,14 +154,14 @@ def test_strategies_with_a_surrogate_foresee_values(tmp_path: Path, strategy: st
             assert -50 < said.q50 < 200
 
 
-def test_strategies_without_predictions_have_none(tmp_path: Path) -> None:
+def test_strategy_random_gives_no_predictions(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db", strategy="random") as c:  # type: ignore[attr-defined]
         c.run(12)
         assert all(not t.predictions for t in c.trials)
         assert 'id="predictions"' not in render(c)
 
 
-def test_intervals_hold_what_heavy_tailed_errors_leave_in_them() -> None:
+def test_prediction_intervals_follow_heavy_tailed_errors() -> None:
     """Half of the errors in the middle, nine of ten within far wider ends, and the median."""
     values = torch.linspace(0, 10, 101, dtype=torch.float64)
     transform = ScoreTransform(values, "high")

@@ -1,4 +1,4 @@
-"""Settings: built from plain values, refused with one clear line."""
+"""`build`: settings from plain values, and one clear line for wrong ones."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ WITHOUT_Z = {"latent_dim": 0, "residual_conditioning": False, "noise_conditionin
 CAMPAIGN = {"record": "a.db", "objective": "qed"}
 
 
-def test_building_and_taking_apart_are_inverse() -> None:
+def test_build_of_asdict_gives_the_same_config() -> None:
     tables = {"model": {"latent_dim": 7}, "loss": {"beta": 1}, "prior": {"kind": "vamp"}}
     config = build(TrainConfig, {"data": "d", "out": "o", **tables})
     assert (config.loss.beta, config.model.latent_dim, config.prior.kind) == (1.0, 7, "vamp")
     assert build(TrainConfig, asdict(config)) == config
 
 
-def test_an_unknown_key_is_named_with_the_nearest() -> None:
+def test_build_with_an_unknown_key_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'budget'"):
         build(CampaignConfig, {**CAMPAIGN, "buget": 3})
     with pytest.raises(UnknownNameError, match=r"q\.toml .*did you mean 'campaign'"):
@@ -43,20 +43,22 @@ def test_an_unknown_key_is_named_with_the_nearest() -> None:
         ({**CAMPAIGN, "constraints": 3}, "constraints must be of type list, got 3"),
     ],
 )
-def test_wrong_settings_are_one_clear_line(settings: dict[str, object], message: str) -> None:
+def test_build_with_invalid_settings_raises_one_line_with_the_file(
+    settings: dict[str, object], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         build(CampaignConfig, settings, "q.toml")
     assert "q.toml" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_an_optional_setting_takes_its_values_and_none() -> None:
+def test_build_accepts_none_for_an_optional_setting() -> None:
     for direction in ("minimize", None):
         config = build(CampaignConfig, {**CAMPAIGN, "direction": direction})
         assert config.direction == direction
 
 
-def test_a_table_must_be_a_table() -> None:
+def test_build_with_a_number_in_place_of_a_table_raises() -> None:
     with pytest.raises(ConfigError, match=r"model.* must be a table"):
         build(TrainConfig, {"data": "d", "out": "o", "model": 3})
 
@@ -69,18 +71,20 @@ def test_a_table_must_be_a_table() -> None:
         {"loss": "iwae", "beta": 0.1},
     ],
 )
-def test_an_old_setting_and_a_text_for_its_table(settings: dict[str, object]) -> None:
+def test_build_with_an_old_setting_and_text_in_place_of_a_table_raises(
+    settings: dict[str, object],
+) -> None:
     with pytest.raises(ConfigError, match="must be a table"):
         build(TrainConfig, {"data": "d", "out": "o", **settings})
 
 
-def test_old_names_are_read_from_a_copy() -> None:
+def test_build_leaves_the_given_settings_unchanged() -> None:
     settings = {"data": "d", "out": "o", "objective": {"draws": 1}, "beta": 0.1}
     build(TrainConfig, settings)
     assert settings == {"data": "d", "out": "o", "objective": {"draws": 1}, "beta": 0.1}
 
 
-def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:
+def test_read_toml_of_missing_or_invalid_file_raises(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot read"):
         read_toml(tmp_path / "no.toml")
     (tmp_path / "bad.toml").write_text("a = = 3")
@@ -88,7 +92,7 @@ def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:
         read_toml(tmp_path / "bad.toml")
 
 
-def test_old_names_of_settings_are_read() -> None:
+def test_build_of_train_config_reads_old_names() -> None:
     old = {
         "objective": {"kind": "iwae", "draws": 4, "similarity": 2.0},
         "beta": 0.3,
@@ -159,18 +163,18 @@ def test_old_names_of_settings_are_read() -> None:
         ({"labeled_fraction": 0.0}, r"labeled_fraction must lie in \(0, 1\]"),
     ],
 )
-def test_settings_that_do_not_go_together(tables: dict[str, object], message: str) -> None:
+def test_build_with_contradictory_settings_raises(tables: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build(TrainConfig, {"data": "d", "out": "o", **tables})
 
 
 @pytest.mark.parametrize("keep", [["a", "a"], ["SMILES"], [""]])
-def test_kept_columns_are_numbers_each_named_once(keep: list[str]) -> None:
+def test_build_with_invalid_keep_raises(keep: list[str]) -> None:
     with pytest.raises(ConfigError, match="keep must list columns of numbers"):
         build(PrepareConfig, {"keep": keep})
 
 
-def test_old_names_and_spellings_are_read() -> None:
+def test_build_of_campaign_config_reads_old_names_and_spellings() -> None:
     old = {"record": "a.db", "goals": ["qed", "minimise sas"], "limits": "mw <= 5", "batch": 2}
     new = {"campaign": "a.db", "objective": ["qed", "minimise sas"], "constraints": ["mw <= 5"]}
     assert build(CampaignConfig, {**old, "combine": "sum"}) == build(

@@ -1,4 +1,4 @@
-"""Every block of the documentation runs, and what it shows comes out; the site holds together."""
+"""Documentation: every block of its pages runs and gives the output shown; the site builds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FETCHED_STYLE = re.compile(
 
 
 @pytest.mark.parametrize("page", sorted({*PAGES} - NOTHING_RUNS))
-def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
+def test_blocks_of_a_page_run_and_give_the_output_shown(page: str, tmp_path: Path) -> None:
     if page in NEEDS:
         pytest.importorskip(NEEDS[page])
     shutil.copytree(ROOT / "pipelines", tmp_path / "session" / "pipelines")
@@ -49,17 +49,17 @@ def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", sorted(NOTHING_RUNS))
-def test_other_pages_show_nothing_that_would_have_to_be_run(page: str) -> None:
+def test_pages_without_sessions_have_no_blocks_to_run(page: str) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     assert not re.search("^```(console|python)", text, re.M)
 
 
-def test_the_page_of_the_command_line_is_up_to_date() -> None:
+def test_command_line_page_is_up_to_date() -> None:
     said = "run: python -m tests.clidoc"
     assert clidoc.PAGE.read_text(encoding="utf-8") == clidoc.page(), said
 
 
-def test_the_notebook_runs_and_holds_its_output(tmp_path: Path) -> None:
+def test_notebook_runs_and_holds_its_output(tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("nbclient")
     source = DOCS / "notebook.ipynb"
@@ -93,7 +93,7 @@ def test_the_notebook_runs_and_holds_its_output(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_site_builds_and_fetches_nothing(tmp_path: Path) -> None:
+def test_site_builds_and_fetches_nothing(tmp_path: Path) -> None:
     pytest.importorskip("zensical")
     shutil.copytree(DOCS, tmp_path / "docs")
     (tmp_path / "molvae").symlink_to(ROOT / "molvae")
@@ -121,7 +121,9 @@ def test_the_site_builds_and_fetches_nothing(tmp_path: Path) -> None:
     assert formulas.count("<math") == inline + written.count("$$") // 2
 
 
-def test_docking(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docking_score_is_reproducible_and_raises_for_salts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """For real: about ten seconds."""
     pytest.importorskip("dockstring")
     monkeypatch.syspath_prepend(ROOT)
@@ -135,7 +137,7 @@ def test_docking(monkeypatch: pytest.MonkeyPatch) -> None:
         docking.score("[Na+].[Cl-]")
 
 
-def test_docking_raises_where_there_is_no_pose(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docking_score_without_a_pose_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     where = ROOT / "pipelines" / "docking.py"
     spec = importlib.util.spec_from_file_location("docking_without_dockstring", where)
     assert spec is not None

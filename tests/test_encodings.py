@@ -1,4 +1,4 @@
-"""Texts are read and written in an encoding that is named, whatever the system's is."""
+"""Texts are read and written in a named encoding, independent of the system's."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def without_encoding(code: str) -> Iterator[int]:
             yield call.lineno
 
 
-def test_files_are_opened_with_an_encoding() -> None:
+def test_sources_open_files_with_an_encoding() -> None:
     found = {path: list(without_encoding(path.read_text("utf-8"))) for path in SOURCES}
     assert {path: lines for path, lines in found.items() if lines} == {}
 
 
-def test_without_encoding_finds_what_it_should() -> None:
+def test_without_encoding_gives_lines_of_calls_lacking_an_encoding() -> None:
     code = (
         "open(p)\nopen(p, 'rb')\nopen(p, encoding='utf-8')\np.read_text()\np.write_text(t, 'utf-8')"
     )

@@ -1,3 +1,5 @@
+"""Error classes: they survive pickling, and `UnknownNameError` lists the nearest names."""
+
 from __future__ import annotations
 
 import copy
@@ -19,7 +21,7 @@ CLASSES = [
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_error_pickled_and_copied_is_the_same_error(kind: type[MolvaeError]) -> None:
+def test_error_pickled_or_copied_is_equal(kind: type[MolvaeError]) -> None:
     error = kind(*ARGUMENTS.get(kind, ("what came; what to do",)))
     error.add_note("seen on a worker")
     error.more = [1]  # type: ignore[attr-defined]
@@ -30,7 +32,7 @@ def test_error_pickled_and_copied_is_the_same_error(kind: type[MolvaeError]) -> 
         assert vars(other) == vars(error)
 
 
-def test_an_error_class_of_a_user_is_pickled_as_well() -> None:
+def test_error_class_of_a_user_is_pickled() -> None:
     error = pickle.loads(pickle.dumps(OwnError(receptor="1abc")))
     assert (type(error), str(error), error.receptor) == (OwnError, "no pocket in 1abc", "1abc")
 
@@ -41,7 +43,7 @@ class OwnError(errors.ObjectiveError):
         self.receptor = receptor
 
 
-def test_unknown_name_among_many_known_lists_the_most_similar() -> None:
+def test_unknown_name_error_with_many_names_lists_the_most_similar() -> None:
     known = [f"Descriptor{i}" for i in range(200)]
     few, many = (
         str(UnknownNameError("property", "Descriptr7", some)) for some in (known[:9], known)

@@ -1,4 +1,4 @@
-"""What may be replaced, and that files are written as a whole or not at all."""
+"""`replacing` and `check_output`: which files may be replaced, and that writing is atomic."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_check_output_returns_absolute_path_behind_links(
+def test_check_output_returns_the_absolute_path_behind_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -58,7 +58,7 @@ def test_check_output_returns_absolute_path_behind_links(
     assert (tmp_path / "real.txt").read_text() == "text 2"
 
 
-def test_replacing_replaces_only_its_own_kind_and_only_when_told(tmp_path: Path) -> None:
+def test_replacing_needs_overwrite_and_a_file_of_its_own_kind(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     write(file, "text 1")
     with pytest.raises(DataError, match=r"a\.txt exists; .*--overwrite"):
@@ -81,7 +81,7 @@ def test_replacing_an_empty_file_needs_overwrite(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_check_output_refuses_what_is_no_file(tmp_path: Path, overwrite: bool) -> None:
+def test_check_output_of_invalid_paths_raises(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
@@ -104,7 +104,9 @@ def test_check_output_refuses_what_is_no_file(tmp_path: Path, overwrite: bool) -
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_check_output_refuses_records_under_any_name(tmp_path: Path, overwrite: bool) -> None:
+def test_check_output_of_a_campaign_file_under_any_name_raises(
+    tmp_path: Path, overwrite: bool
+) -> None:
     record = tmp_path / "Rec.db"
     begin(record).close()
     before = record.read_bytes()
@@ -122,7 +124,7 @@ def test_check_output_refuses_records_under_any_name(tmp_path: Path, overwrite: 
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_check_output_refuses_other_files_of_the_command(tmp_path: Path, overwrite: bool) -> None:
+def test_check_output_of_an_input_of_the_command_raises(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "in.txt").write_text("text")
     (tmp_path / "link.txt").symlink_to("in.txt")
     os.link(tmp_path / "in.txt", tmp_path / "hard.txt")
@@ -150,14 +152,16 @@ def test_check_output_refuses_other_files_of_the_command(tmp_path: Path, overwri
         ("prepare.json", "valid.smi"),
     ],
 )
-def test_check_output_refuses_names_of_a_folder(tmp_path: Path, marker: str, name: str) -> None:
+def test_check_output_of_a_file_of_a_model_or_data_folder_raises(
+    tmp_path: Path, marker: str, name: str
+) -> None:
     (tmp_path / marker).write_text("text")
     with pytest.raises(DataError, match="folder, which nothing else replaces"):
         check_output(tmp_path / name, TEXT, overwrite=True)
     check_output(tmp_path / "report.html", TEXT)
 
 
-def test_check_output_refuses_a_folder_that_holds_an_input(tmp_path: Path) -> None:
+def test_check_output_of_a_folder_with_an_input_raises(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for name in ("mark", "in.smi"):
         (tmp_path / "data" / name).write_text("CCO")
@@ -168,7 +172,7 @@ def test_check_output_refuses_a_folder_that_holds_an_input(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_replacing_asks_again_at_the_moment_of_writing(tmp_path: Path, overwrite: bool) -> None:
+def test_replacing_checks_again_at_the_moment_of_writing(tmp_path: Path, overwrite: bool) -> None:
     file = tmp_path / "a.txt"
 
     def be_late() -> None:
@@ -193,7 +197,7 @@ def contents() -> dict[str, bytes]:
     return made
 
 
-def test_stamped_outputs_are_replaced_unless_edited(tmp_path: Path) -> None:
+def test_replacing_of_a_stamped_output_is_refused_if_edited(tmp_path: Path) -> None:
     kind, other = (Kind(name="a x", stamp=word, error=DataError) for word in ("plate", "report"))
     for ending, content in contents().items():
         file = tmp_path / f"a.{ending}"
@@ -214,7 +218,7 @@ def test_stamped_outputs_are_replaced_unless_edited(tmp_path: Path) -> None:
         check_output(file, kind, overwrite=True)
 
 
-def test_stamped_outputs_are_still_of_their_format(tmp_path: Path) -> None:
+def test_add_stamp_keeps_the_file_format(tmp_path: Path) -> None:
     for ending, content in contents().items():
         (tmp_path / f"a.{ending}").write_bytes(add_stamp(content, "plate"))
     assert json.loads((tmp_path / "a.json").read_text()).keys() == {"a", "stamp"}
@@ -226,9 +230,7 @@ def test_stamped_outputs_are_still_of_their_format(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
-def test_replacing_after_an_error_leaves_what_was_there(
-    tmp_path: Path, error: BaseException
-) -> None:
+def test_replacing_after_an_error_keeps_the_old_file(tmp_path: Path, error: BaseException) -> None:
     file = tmp_path / "a.txt"
     write(file, "text 1")
 
@@ -282,7 +284,7 @@ def test_write_atomically_does_not_follow_links(tmp_path: Path) -> None:
     assert names(tmp_path) == ["out", "secret"]
 
 
-def test_remove_stale_drafts_removes_only_those_of_dead_processes(tmp_path: Path) -> None:
+def test_remove_stale_drafts_removes_drafts_of_dead_processes_only(tmp_path: Path) -> None:
     code = (
         "import os, sys\nfrom pathlib import Path\nfrom molvae._files import _draft\n"
         "folder = Path(sys.argv[1])\n_draft(folder / 'a.db').write_text('')\n"
@@ -314,7 +316,7 @@ def _swap_until_killed(folder: str) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs an exchange in one step")
-def test_a_killed_replacement_of_a_folder_leaves_the_old_or_the_new_one(tmp_path: Path) -> None:
+def test_replacing_of_a_folder_killed_leaves_the_old_or_new_folder(tmp_path: Path) -> None:
     folder = tmp_path / "f"
     for round_ in range(8):
         process = multiprocessing.get_context("fork").Process(
@@ -343,5 +345,5 @@ def test_a_killed_replacement_of_a_folder_leaves_the_old_or_the_new_one(tmp_path
         ("a\tb\nc ü Ω €", "a\tb\nc ü Ω €"),
     ],
 )
-def test_visible_shows_what_a_terminal_would_obey(text: str, seen: str) -> None:
+def test_visible_escapes_control_characters(text: str, seen: str) -> None:
     assert visible(text) == seen

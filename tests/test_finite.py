@@ -1,4 +1,4 @@
-"""What is too large to be a value is refused or has failed, wherever it comes from."""
+"""Values that are too large: refused as arguments, failed as results of a scoring function."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("number", LARGE)
-def test_finite_refuses_what_is_too_large_with_advice(number: float) -> None:
+def test_finite_of_too_large_numbers_raises_with_advice(number: float) -> None:
     with pytest.raises(ValueError, match=r"(infinite|beyond 1e\+100).*NaN"):
         finite(number)
 
 
-def test_finite_lets_values_and_nan_pass() -> None:
+def test_finite_returns_values_and_nan() -> None:
     assert [finite(number) for number in FINE] == FINE
     assert math.isnan(finite(math.nan))
 
 
 @pytest.mark.parametrize("value", [*LARGE, 10**400, [1.0, 1e155], {"hill": 1e155}])
-def test_tell_refuses_a_value_that_is_too_large(path: Path, value: Any) -> None:
+def test_tell_of_a_too_large_value_raises(path: Path, value: Any) -> None:
     with begin(path, objective="manual:hill") as campaign:
         with pytest.raises(ConfigError, match="NaN") as caught:
             campaign.tell(1, value)
@@ -49,7 +49,7 @@ def test_tell_refuses_a_value_that_is_too_large(path: Path, value: Any) -> None:
 
 
 @pytest.mark.parametrize("error", [math.inf, 1e155])
-def test_tell_refuses_a_standard_error_that_is_too_large(path: Path, error: float) -> None:
+def test_tell_of_a_too_large_standard_error_raises(path: Path, error: float) -> None:
     with (
         begin(path, objective="manual:hill") as campaign,
         pytest.raises(ConfigError),
@@ -57,7 +57,7 @@ def test_tell_refuses_a_standard_error_that_is_too_large(path: Path, error: floa
         campaign.tell(1, 1.0, error=error)
 
 
-def test_evaluate_fails_what_is_too_large_with_advice() -> None:
+def test_evaluate_of_too_large_values_fails_with_advice() -> None:
     class Penalty:
         name, direction = "hill", "maximize"
 
@@ -71,7 +71,7 @@ def test_evaluate_fails_what_is_too_large_with_advice() -> None:
 
 
 @pytest.mark.parametrize("text", ["1e155", "-1.8e308", "1e999", "inf"])
-def test_a_starting_file_with_a_value_that_is_too_large_is_refused(
+def test_create_from_a_file_with_a_too_large_value_raises(
     path: Path, tmp_path: Path, text: str
 ) -> None:
     file = tmp_path / "start.csv"
@@ -82,7 +82,7 @@ def test_a_starting_file_with_a_value_that_is_too_large_is_refused(
 
 
 @pytest.mark.parametrize("number", LARGE)
-def test_goals_and_limits_refuse_numbers_that_are_too_large(number: float) -> None:
+def test_objectives_and_constraints_with_too_large_numbers_raise(number: float) -> None:
     with pytest.raises(ConfigError):
         Constraint(name="a", spec=None, high=number)
     with pytest.raises(ConfigError):
@@ -93,7 +93,7 @@ def test_goals_and_limits_refuse_numbers_that_are_too_large(number: float) -> No
 
 @pytest.mark.parametrize("largest", [1e100, sys.float_info.max])
 @pytest.mark.parametrize("goals", [["manual:a"], ["manual:a", "minimize manual:b"]])
-def test_campaigns_with_the_largest_values_go_on(
+def test_campaign_with_the_largest_values_asks_and_reports(
     path: Path, monkeypatch: pytest.MonkeyPatch, largest: float, goals: list[str]
 ) -> None:
     """Records from before there was a largest value hold larger ones."""

@@ -1,4 +1,4 @@
-"""Run folders and records of every format ever released stay readable."""
+"""Model folders and campaign files of every released format stay readable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from molvae.latent.loading import load
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def test_run_format_1() -> None:
+def test_load_reads_model_folder_of_format_1() -> None:
     space = load(GOLDEN / "run-1")
     assert space.dim == 3
     assert space.vocabulary.tokens == ("[C]", "[O]", "[N]", "[=C]")
@@ -25,7 +25,7 @@ def test_run_format_1() -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
-def test_old_records_become_new_ones_and_where_they_cannot_are_read(
+def test_open_upgrades_old_campaign_files_or_reads_them_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     path = tmp_path / "record.db"
@@ -56,7 +56,7 @@ def test_old_records_become_new_ones_and_where_they_cannot_are_read(
             assert new.percentile is None or known
 
 
-def test_record_format_2(tmp_path: Path) -> None:
+def test_open_reads_campaign_file_of_format_2(tmp_path: Path) -> None:
     shutil.copy(GOLDEN / "record-2.db", tmp_path / "record.db")
     with Campaign.open(tmp_path / "record.db", GOLDEN / "run-1") as c:
         first, second, third, *waiting = c.trials
@@ -68,7 +68,7 @@ def test_record_format_2(tmp_path: Path) -> None:
         assert [trial.status for trial in waiting] == ["pending", "pending"]
 
 
-def test_record_format_3(tmp_path: Path) -> None:
+def test_open_reads_campaign_file_of_format_3(tmp_path: Path) -> None:
     shutil.copy(GOLDEN / "record-3.db", tmp_path / "record.db")
     with Campaign.open(tmp_path / "record.db", GOLDEN / "run-1") as c:
         first, second, *waiting = c.trials
@@ -80,7 +80,7 @@ def test_record_format_3(tmp_path: Path) -> None:
         assert {trial.earlier_failures for trial in c.trials} == {()}
 
 
-def test_record_format_5(tmp_path: Path) -> None:
+def test_open_reads_campaign_file_of_format_5(tmp_path: Path) -> None:
     shutil.copy(GOLDEN / "record-5.db", tmp_path / "record.db")
     with Campaign.open(tmp_path / "record.db", GOLDEN / "run-1") as c:
         mended, replicated, below, added_to, above, told, brought, waiting = c.trials
@@ -100,7 +100,7 @@ def test_record_format_5(tmp_path: Path) -> None:
         assert c.changes()["trial"].tolist() == [1, 4]
 
 
-def test_record_format_6(tmp_path: Path) -> None:
+def test_open_reads_campaign_file_of_format_6(tmp_path: Path) -> None:
     shutil.copy(GOLDEN / "record-6.db", tmp_path / "record.db")
     with Campaign.open(tmp_path / "record.db", GOLDEN / "run-1") as c:
         (lower,) = c.problem.fidelities
@@ -115,7 +115,7 @@ def test_record_format_6(tmp_path: Path) -> None:
         assert c.trials[11].values == {"vina": -0.7}
 
 
-def test_record_format_1(tmp_path: Path) -> None:
+def test_open_reads_campaign_file_of_format_1(tmp_path: Path) -> None:
     shutil.copy(GOLDEN / "record-1.db", tmp_path / "record.db")
     with Campaign.open(tmp_path / "record.db", GOLDEN / "run-1") as c:
         assert (c.name, c.direction, c.seed) == ("qed", "maximize", 0)

@@ -1,4 +1,4 @@
-"""Whatever users, files and other machines hand over: an answer or a clear error, nothing else.
+"""Random inputs of users, files and other machines give an answer or an error of molvae.
 
 A few dozen inputs of each kind in every run of the tests; ten thousand in all with `-m slow`.
 """
@@ -70,7 +70,7 @@ values = st.recursive(
 )
 
 
-def ours(work: Callable[[], Any]) -> None:
+def expect_answer_or_own_error(work: Callable[[], Any]) -> None:
     """An answer, with warnings or without, or an error that was raised on purpose."""
     with warnings.catch_warnings(), contextlib.suppress(MolvaeError):
         warnings.simplefilter("ignore", MolvaeWarning)
@@ -87,7 +87,7 @@ def each(quick: int, many: int) -> Callable[[Any], Any]:
         name = test.__name__
         module = sys.modules[test.__module__]
         stress = settings(max_examples=many, **common)(given(**test.given)(body))
-        stress.__name__ = stress.__qualname__ = f"{name}_ten_thousand"
+        stress.__name__ = stress.__qualname__ = f"{name}_stress"
         setattr(module, stress.__name__, pytest.mark.stress(stress))
         return settings(max_examples=quick, **common)(test)
 
@@ -106,31 +106,31 @@ def fuzz(quick: int, many: int, **strategies: Any) -> Callable[[Any], Any]:
 
 
 @fuzz(100, 2000, text=smiles_like)
-def test_molecules(text: str) -> None:
-    ours(lambda: canonical(text))
+def test_canonical_and_objectives_of_random_text_give_values_or_errors(text: str) -> None:
+    expect_answer_or_own_error(lambda: canonical(text))
     for name in ("qed", "matches:C=O", "alerts:PAINS", "similarity:CCO"):
         (value,) = get_objective(name)([text])
         assert isinstance(value, float)
 
 
 @fuzz(50, 1500, text=st.one_of(smiles_like, st.text(max_size=40)))
-def test_names_of_objectives(text: str) -> None:
+def test_get_objective_of_random_names_gives_objectives_or_errors(text: str) -> None:
     for prefix in ("", "similarity:", "matches:", "alerts:", "elements-outside:", "command:"):
-        ours(lambda prefix=prefix: get_objective(prefix + text))  # type: ignore[misc]
+        expect_answer_or_own_error(lambda prefix=prefix: get_objective(prefix + text))  # type: ignore[misc]
 
 
 @fuzz(60, 1500, text=st.one_of(tables, st.text(max_size=80)))
-def test_sheets_and_starting_molecules(text: str) -> None:
+def test_read_measurements_and_start_of_random_tables_give_rows_or_errors(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for ending in (".csv", ".tsv", ".smi", ".sdf"):
             file = Path(folder) / f"t{ending}"
             file.write_bytes(text.encode("utf-8", "surrogatepass"))
-            ours(lambda file=file: read_measurements(str(file), ["value"]))  # type: ignore[misc]
-            ours(lambda file=file: read_start(file, ["qed"]))  # type: ignore[misc]
+            expect_answer_or_own_error(lambda file=file: read_measurements(str(file), ["value"]))  # type: ignore[misc]
+            expect_answer_or_own_error(lambda file=file: read_start(file, ["qed"]))  # type: ignore[misc]
 
 
 @fuzz(60, 1000, text=st.one_of(tables, st.text(max_size=60), values.map(str)))
-def test_what_programs_print(text: str) -> None:
+def test_parse_output_of_random_text_gives_values_or_errors(text: str) -> None:
     with contextlib.suppress(ValueError):
         answers = parse_output(text, ["CCO"])
         assert len(answers) == 1
@@ -139,17 +139,17 @@ def test_what_programs_print(text: str) -> None:
 @fuzz(60, 1000, content=st.dictionaries(st.sampled_from(
     ["record", "objective", "goals", "limits", "budget", "start", "seed", "timeout", "model", "x"]
 ), values, max_size=6))  # fmt: skip
-def test_settings(content: dict[str, Any]) -> None:
-    ours(lambda: build(CampaignConfig, content))
-    ours(lambda: build(TrainConfig, content))
+def test_build_of_random_settings_gives_configs_or_errors(content: dict[str, Any]) -> None:
+    expect_answer_or_own_error(lambda: build(CampaignConfig, content))
+    expect_answer_or_own_error(lambda: build(TrainConfig, content))
 
 
 @fuzz(30, 500, raw=st.binary(max_size=200))
-def test_toml_files(raw: bytes) -> None:
+def test_read_toml_of_random_bytes_gives_tables_or_errors(raw: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "c.toml"
         file.write_bytes(raw)
-        ours(lambda: read_toml(file))
+        expect_answer_or_own_error(lambda: read_toml(file))
 
 
 changes = st.lists(
@@ -159,7 +159,7 @@ changes = st.lists(
 )
 
 
-def changed(content: bytes, spots: list[tuple[float, bytes]], cut: float) -> bytes:
+def with_changed_bytes(content: bytes, spots: list[tuple[float, bytes]], cut: float) -> bytes:
     for where, new in spots:
         at = int(where * len(content))
         content = content[:at] + new + content[at + len(new) :]
@@ -167,8 +167,10 @@ def changed(content: bytes, spots: list[tuple[float, bytes]], cut: float) -> byt
 
 
 @fuzz(30, 1000, spots=changes, cut=st.sampled_from([1.0, 1.0, 0.9, 0.3]))
-def test_records(spots: list[tuple[float, bytes]], cut: float) -> None:
-    content = changed((GOLDEN / "record-1.db").read_bytes(), spots, cut)
+def test_open_of_randomly_changed_campaign_files_gives_campaigns_or_errors(
+    spots: list[tuple[float, bytes]], cut: float
+) -> None:
+    content = with_changed_bytes((GOLDEN / "record-1.db").read_bytes(), spots, cut)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "r.db"
         file.write_bytes(content)
@@ -178,18 +180,20 @@ def test_records(spots: list[tuple[float, bytes]], cut: float) -> None:
                 campaign.table()
                 campaign.best(3)
 
-        ours(use)
+        expect_answer_or_own_error(use)
         assert file.exists()
 
 
 @fuzz(20, 500, spots=changes, cut=st.sampled_from([1.0, 0.9, 0.1]), which=st.integers(0, 1))
-def test_run_folders(spots: list[tuple[float, bytes]], cut: float, which: int) -> None:
+def test_load_of_randomly_changed_model_folders_gives_spaces_or_errors(
+    spots: list[tuple[float, bytes]], cut: float, which: int
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         shutil.copytree(GOLDEN / "run-1", run)
         file = sorted(path for path in run.iterdir() if path.is_file())[which]
-        file.write_bytes(changed(file.read_bytes(), spots, cut))
-        ours(lambda: load(run).encode(["CCO"]))
+        file.write_bytes(with_changed_bytes(file.read_bytes(), spots, cut))
+        expect_answer_or_own_error(lambda: load(run).encode(["CCO"]))
 
 
 @fuzz(40, 1000, words=st.lists(st.one_of(
@@ -200,7 +204,7 @@ def test_run_folders(spots: list[tuple[float, bytes]], cut: float, which: int) -
     ]),
     st.text(max_size=8),
 ), max_size=7))  # fmt: skip
-def test_command_lines(words: list[str]) -> None:
+def test_main_with_random_words_ends_with_status_0_to_2(words: list[str]) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.chdir(folder),
@@ -218,14 +222,14 @@ def exit_(status: int) -> None:
     raise MolvaeError(f"no model in this test ({status})")
 
 
-def test_nothing_in_a_record_or_a_run_is_executed(tmp_path: Path) -> None:
+def test_load_and_open_of_pickles_execute_nothing(tmp_path: Path) -> None:
     """Text is all that they hold: no pickle is read, and names of modules are not imported."""
     code = b"cos\nsystem\n(S'touch " + str(tmp_path / "evil").encode() + b"'\ntR."
     shutil.copytree(GOLDEN / "run-1", tmp_path / "run")
     for file in (tmp_path / "run").iterdir():
         if file.suffix == ".safetensors":
             file.write_bytes(code)
-    ours(lambda: load(tmp_path / "run"))
+    expect_answer_or_own_error(lambda: load(tmp_path / "run"))
     (tmp_path / "r.db").write_bytes(code)
-    ours(lambda: Campaign.open(tmp_path / "r.db"))
+    expect_answer_or_own_error(lambda: Campaign.open(tmp_path / "r.db"))
     assert not (tmp_path / "evil").exists()

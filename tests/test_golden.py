@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
         for name in CAMPAIGNS["results"]
     ],
 )
-def test_campaign_with_same_seed_proposes_same_molecules(name: str) -> None:
+def test_campaigns_propose_the_molecules_of_the_golden_file(name: str) -> None:
     expected = CAMPAIGNS["results"][name]
     if name == "two objectives":
         found = proposals("rank", ["qed", "minimize sas"], len(expected))
@@ -36,6 +36,6 @@ def test_campaign_with_same_seed_proposes_same_molecules(name: str) -> None:
     assert found == expected
 
 
-def test_spaces_and_properties_give_same_numbers() -> None:
+def test_spaces_and_properties_equal_the_golden_file() -> None:
     found: dict[str, Any] = json.loads(json.dumps(numbers()))
     assert found == SPACE["results"]

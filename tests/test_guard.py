@@ -1,4 +1,4 @@
-"""What a process has started is ended when the process is killed, and only then."""
+"""`process_guard`: processes started here are ended when this process is killed, and only then."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.processes import alive, until, written_pid
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_mark_is_set_while_it_lasts_also_by_several_threads_at_once() -> None:
+def test_marked_sets_one_mark_for_all_threads() -> None:
     with marked() as first, marked() as second:
         assert first == second == os.environ[MARK]
         others: list[str] = []
@@ -35,14 +35,14 @@ def test_the_mark_is_set_while_it_lasts_also_by_several_threads_at_once() -> Non
     assert MARK not in os.environ
 
 
-def test_the_mark_of_a_parent_is_kept_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_marked_restores_the_mark_of_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MARK, "parent")
     with marked() as mark:
         assert os.environ[MARK] == mark != "parent"
     assert os.environ[MARK] == "parent"
 
 
-def test_marked_processes_are_ended_in_whatever_session_they_are() -> None:
+def test_kill_marked_ends_processes_of_every_session() -> None:
     with marked() as mark:
         children = [
             subprocess.Popen(
@@ -83,7 +83,7 @@ with grouped(start("grouped", start_new_session=True, env={}).pid):
 
 
 @pytest.mark.parametrize("how", ["killed", "forked", "ends"])
-def test_a_killed_process_takes_with_it_what_it_has_started(tmp_path: Path, how: str) -> None:
+def test_process_guard_ends_children_of_a_killed_process(tmp_path: Path, how: str) -> None:
     words = [sys.executable, "-c", OWNER, str(tmp_path), how]
     with subprocess.Popen(words, cwd=ROOT, start_new_session=True) as owner:
         written_pid(tmp_path / "ready")
@@ -106,7 +106,7 @@ def test_a_killed_process_takes_with_it_what_it_has_started(tmp_path: Path, how:
             os.killpg(owner.pid, signal.SIGKILL)
 
 
-def test_a_guard_that_was_ended_is_replaced() -> None:
+def test_process_guard_killed_is_replaced() -> None:
     with marked():
         guard = _guard._of_this_process()
         first = guard._process
@@ -119,5 +119,5 @@ def test_a_guard_that_was_ended_is_replaced() -> None:
             assert guard._process.poll() is None
 
 
-def test_signals_have_names_if_the_system_has_one_for_them() -> None:
+def test_signal_name_gives_the_name_or_number() -> None:
     assert [signal_name(n) for n in (9, 15, 35)] == ["SIGKILL", "SIGTERM", "signal 35"]

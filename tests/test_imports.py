@@ -1,4 +1,4 @@
-"""What may import what, and what must not be loaded before it is needed."""
+"""Layers of the package: allowed imports, and packages that are loaded only when needed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LAYERS = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 
-def loaded(code: str) -> set[str]:
+def loaded_packages(code: str) -> set[str]:
     """Top-level packages in memory after running some code in a new process."""
     code += "\nimport sys\nprint('\\n'.join({name.partition('.')[0] for name in sys.modules}))"
     done = subprocess.run(
@@ -52,41 +52,41 @@ def loaded(code: str) -> set[str]:
         "import molvae.cli as c; assert c.main(['optimise']) == 2",
     ],
 )
-def test_nothing_heavy_is_loaded_before_a_command_works(code: str) -> None:
-    assert loaded(code).isdisjoint(HEAVY)
+def test_import_and_help_load_no_heavy_package(code: str) -> None:
+    assert loaded_packages(code).isdisjoint(HEAVY)
 
 
 def modules(folder: str) -> list[str]:
     return sorted(f"molvae.{folder}.{path.stem}" for path in (PACKAGE / folder).glob("*.py"))
 
 
-def test_chemistry_does_without_torch() -> None:
-    packages = loaded("import " + ", ".join([*modules("chem"), "molvae.chem.datasets"]))
+def test_import_of_chem_loads_no_torch() -> None:
+    packages = loaded_packages("import " + ", ".join([*modules("chem"), "molvae.chem.datasets"]))
     assert "rdkit" in packages
     assert "torch" not in packages
 
 
-def test_the_network_does_without_rdkit() -> None:
-    packages = loaded("import " + ", ".join(modules("model")))
+def test_import_of_model_loads_no_rdkit() -> None:
+    packages = loaded_packages("import " + ", ".join(modules("model")))
     assert "torch" in packages
     assert packages.isdisjoint({"rdkit", "selfies"})
 
 
-def test_runs_are_loaded_without_the_compiler_of_torch() -> None:
+def test_load_of_models_loads_no_torch_compiler() -> None:
     code = "import sys; from molvae.latent.loading import *; [load(name) for name in list_models()]"
-    loaded(code + "; assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules")
+    loaded_packages(code + "; assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules")
 
 
-def test_telling_a_value_does_without_torch_and_rdkit(tmp_path: Path) -> None:
+def test_tell_command_loads_neither_torch_nor_rdkit(tmp_path: Path) -> None:
     from tests.toys import begin
 
     begin(tmp_path / "c.db").close()
     words = ["tell", str(tmp_path / "c.db"), "1", "2"]
     code = f"import molvae.cli as c; assert c.main({words!r}) == 0"
-    assert loaded(code).isdisjoint({"torch", "rdkit"})
+    assert loaded_packages(code).isdisjoint({"torch", "rdkit"})
 
 
-def imported(path: Path) -> Iterator[str]:
+def imported_layers(path: Path) -> Iterator[str]:
     """First component below `molvae` of everything that a file imports, inside functions too."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -104,13 +104,13 @@ def imported(path: Path) -> Iterator[str]:
                 yield rest.partition(".")[0]
 
 
-def test_files_of_the_package_are_short_and_few_lie_beside_the_rooms() -> None:
+def test_package_files_are_short_and_few_lie_at_the_top() -> None:
     lines = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
     assert {path: n for path, n in lines.items() if n > 450} == {}
     assert len([*PACKAGE.glob("*.py")]) <= 6
 
 
-def test_imports_point_down() -> None:
+def test_package_imports_point_to_lower_layers() -> None:
     wrong = []
     for path in PACKAGE.rglob("*.py"):
         here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
@@ -119,7 +119,7 @@ def test_imports_point_down() -> None:
         assert here in RANK, f"{here} has no layer"
         wrong += [
             f"{path.relative_to(PACKAGE)} imports {there}"
-            for there in imported(path)
+            for there in imported_layers(path)
             if there != here and RANK[there] >= RANK[here]
         ]
     assert wrong == []

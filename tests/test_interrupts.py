@@ -1,4 +1,4 @@
-"""Ctrl-C reaches a process that waits, whatever RDKit has done to the signal."""
+"""`interrupts.wait` and `get`: Ctrl-C reaches a waiting process, also after an RDKit search."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Awaited(threading.Event):
 
 
 @pytest.mark.parametrize("waits", [wait, get])
-def test_a_wait_is_interrupted_after_rdkit_has_searched(waits: Callable[[Any], Any]) -> None:
+def test_wait_and_get_are_interrupted_after_an_rdkit_search(waits: Callable[[Any], Any]) -> None:
     Chem.MolFromSmiles("CCO").GetSubstructMatch(Chem.MolFromSmiles("CO"))
     awaited = Awaited()
 
@@ -47,7 +47,7 @@ def test_a_wait_is_interrupted_after_rdkit_has_searched(waits: Callable[[Any], A
         waits(awaited)
 
 
-def test_waits_end_when_there_is_something_or_time_is_up() -> None:
+def test_wait_and_get_end_at_an_event_or_the_timeout() -> None:
     event, queue = threading.Event(), SimpleQueue[int]()
     assert not wait(event, 0.01)
     with pytest.raises(Empty):
@@ -58,7 +58,7 @@ def test_waits_end_when_there_is_something_or_time_is_up() -> None:
     assert get(queue) == 3
 
 
-def test_a_wait_in_another_thread_leaves_signals_alone() -> None:
+def test_wait_in_another_thread_leaves_signals_unchanged() -> None:
     event = threading.Event()
     event.set()
     answers: list[bool] = []

@@ -1,4 +1,4 @@
-"""What the caller has set up changes no result, and is as it was afterwards."""
+"""Global settings of the caller: they change no result, and are the same afterwards."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def main_calls(folder: Path, data: Path, strategies: Sequence[str] = STRATEGIES)
     return found
 
 
-def world() -> dict[str, Any]:
+def global_settings() -> dict[str, Any]:
     """Everything global that somebody else may have set."""
     return {
         "dtype": torch.get_default_dtype(),
@@ -127,7 +127,7 @@ def world() -> dict[str, Any]:
 
 
 @contextmanager
-def hostile(dtype: torch.dtype, folder: Path) -> Iterator[None]:
+def other_global_settings(dtype: torch.dtype, folder: Path) -> Iterator[None]:
     """A world in which everything is set in another way."""
     dtype_before, deterministic = (
         torch.get_default_dtype(),
@@ -155,7 +155,7 @@ def hostile(dtype: torch.dtype, folder: Path) -> Iterator[None]:
         yield
 
 
-def same(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor):
         return torch.equal(one.nan_to_num(-1), other.nan_to_num(-1))
     return bool(np.all(one == other)) if isinstance(one, np.ndarray) else bool(one == other)
@@ -170,17 +170,17 @@ def friendly(tmp_path_factory: pytest.TempPathFactory, data: Path) -> dict[str, 
 @pytest.mark.parametrize(
     ("dtype", "strategies"), [(torch.float64, STRATEGIES), (torch.float16, STRATEGIES[:1])]
 )
-def test_main_calls_in_a_hostile_world_give_the_same_and_leave_it_as_it_was(
+def test_main_calls_under_other_global_settings_are_unchanged_and_keep_them(
     friendly: dict[str, Any],
     tmp_path: Path,
     data: Path,
     dtype: torch.dtype,
     strategies: Sequence[str],
 ) -> None:
-    with hostile(dtype, tmp_path / "elsewhere"):
-        before = world()
+    with other_global_settings(dtype, tmp_path / "elsewhere"):
+        before = global_settings()
         found = main_calls(tmp_path, data, strategies)
-        after = world()
+        after = global_settings()
     assert [name for name in before if after[name] != before[name]] == []
     assert set(strategies) < set(found)
-    assert [name for name in found if not same(friendly[name], found[name])] == []
+    assert [name for name in found if not is_same(friendly[name], found[name])] == []

@@ -1,4 +1,4 @@
-"""Numbers as people write them: read where there is one reading, refused where there are two."""
+"""`number` and `parse_measurement`: numbers as people write them; ambiguous ones raise."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from molvae.chem.values import Censored, decimal_marks, number, parse_measuremen
         ("007", 7.0),
     ],
 )
-def test_number_with_one_reading_is_read(text: str, value: float) -> None:
+def test_number_of_unambiguous_text_is_parsed(text: str, value: float) -> None:
     assert number(text) == value
 
 
@@ -81,12 +81,12 @@ def test_number_with_one_reading_is_read(text: str, value: float) -> None:
         ("1e", "not a number"),
     ],
 )
-def test_number_without_one_reading_is_refused_with_the_reason(text: str, reason: str) -> None:
+def test_number_of_ambiguous_text_raises_with_the_reason(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         number(text)
 
 
-def test_number_among_decimal_commas_reads_the_comma_and_doubts_the_point() -> None:
+def test_number_with_decimal_comma_setting_reads_commas_and_refuses_points() -> None:
     assert number("1,234", decimal_comma=True) == 1.234
     with pytest.raises(ValueError, match=r"either 1\.234 or 1234"):
         number("1.234", decimal_comma=True)
@@ -96,7 +96,7 @@ def test_number_among_decimal_commas_reads_the_comma_and_doubts_the_point() -> N
 
 
 @pytest.mark.parametrize("text", ["", " ", "n.d.", "N.D.", "n/a", "#N/A", "-", "not determined"])
-def test_measured_no_value(text: str) -> None:
+def test_parse_measurement_of_empty_marks_is_none(text: str) -> None:
     assert parse_measurement(text) is None
 
 
@@ -109,32 +109,32 @@ def test_measured_no_value(text: str) -> None:
         ("\u22655", Censored(">", 5)),
     ],
 )
-def test_measured_limit_is_an_operator_and_a_number(text: str, limit: Censored) -> None:
+def test_parse_measurement_of_a_limit_gives_operator_and_number(text: str, limit: Censored) -> None:
     assert parse_measurement(text) == limit
 
 
 @pytest.mark.parametrize(
     ("text", "message"), [("< 5 nM", "write <5 only"), (">1,000", "either 1.000 or 1000")]
 )
-def test_measured_limit_that_can_be_misread_is_refused(text: str, message: str) -> None:
+def test_parse_measurement_of_an_ambiguous_limit_raises(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         parse_measurement(text)
 
 
 @pytest.mark.parametrize("text", ["nan", "NaN", "failed", "Failed"])
-def test_measured_failure_is_nan(text: str) -> None:
+def test_parse_measurement_of_failed_is_nan(text: str) -> None:
     value = parse_measurement(text)
     assert isinstance(value, float)
     assert math.isnan(value)
 
 
 @pytest.mark.parametrize("text", ["-", "n.d.", ".871", "5,", "5."])
-def test_measured_part_of_several_values_must_be_whole(text: str) -> None:
+def test_parse_measurement_of_an_incomplete_replicate_raises(text: str) -> None:
     with pytest.raises(ValueError, match="not a number"):
         parse_measurement(text, alone=False)
 
 
-def test_decimal_marks_come_from_numbers_with_one_reading() -> None:
+def test_decimal_marks_are_found_from_unambiguous_numbers() -> None:
     assert decimal_marks(["1,234", "5", "x", "1.234"]) == set()
     assert decimal_marks(["1,234", "<5,0"]) == {","}
     assert decimal_marks(["0.5", "5,29"]) == {",", "."}

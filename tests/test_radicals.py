@@ -1,4 +1,4 @@
-"""Radicals are neither valid nor proposed, unless a model learned from them."""
+"""Radicals are neither valid nor proposed, unless the model learned from them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from molvae.latent.loading import load
 from molvae.latent.space import LatentSpace
 from molvae.latent.train import train
 from molvae.model.config import LossConfig, ModelConfig, PriorConfig, TrainConfig
-from tests.contracts import toy_evidence
+from tests.contracts import toy_observations
 from tests.toys import ToySpace
 
 
@@ -55,7 +55,7 @@ def test_has_radicals_counts_unpaired_electrons(smiles: str, expected: bool) -> 
     assert has_radicals(canonical(smiles)) is expected
 
 
-def test_validity_leaves_radicals_out_unless_told_otherwise() -> None:
+def test_distribution_metrics_count_radicals_as_invalid_by_default() -> None:
     texts = ["CCO", "C[CH]O", None, "C1"]
     found = distribution_metrics(texts, ["CCO", "CCN"], names=["logP"])
     assert (found["molecules"], found["validity"]) == (1, 0.25)
@@ -64,7 +64,7 @@ def test_validity_leaves_radicals_out_unless_told_otherwise() -> None:
     assert distribution_metrics(["CCO", "C[CH]O"])["filter_pass_rate"] == 1.0
 
 
-def test_bundled_models_generate_no_radicals_and_decode_what_they_write(
+def test_generate_of_bundled_models_gives_no_radicals_and_decode_may(
     space: LatentSpace,
 ) -> None:
     assert not space.radicals
@@ -94,8 +94,8 @@ class RadicalSpace(ToySpace):
 
 
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ("ga", "screen")])
-def test_strategies_propose_no_radicals_unless_the_space_learned_from_them(name: str) -> None:
-    space, observations = RadicalSpace(), toy_evidence()
+def test_strategies_propose_no_radicals_by_default(name: str) -> None:
+    space, observations = RadicalSpace(), toy_observations()
     strategy = get_strategy(name)
     found = [c.smiles for c in strategy.propose(observations, space, 12, seed=1)]
     assert not any(map(has_radicals, found))
@@ -105,8 +105,8 @@ def test_strategies_propose_no_radicals_unless_the_space_learned_from_them(name:
         assert any(map(has_radicals, found))
 
 
-def test_screen_with_radicals_in_the_data_set_proposes_none(tmp_path: Path) -> None:
-    space, observations = RadicalSpace(), toy_evidence()
+def test_screen_proposes_radicals_of_the_data_set_only_if_allowed(tmp_path: Path) -> None:
+    space, observations = RadicalSpace(), toy_observations()
     radicals = [f"{molecule[:-1]}[O]" for molecule in space.molecules]  # they end in an OH
     assert all(map(has_radicals, radicals))
     (tmp_path / "some.smi").write_text("\n".join([*radicals, *space.molecules]))
@@ -118,7 +118,7 @@ def test_screen_with_radicals_in_the_data_set_proposes_none(tmp_path: Path) -> N
     assert any(has_radicals(c.smiles) for c in screen.propose(observations, space, 12, seed=1))
 
 
-def test_graph_moves_from_radicals_propose_none(space: LatentSpace) -> None:
+def test_ga_proposes_no_radicals(space: LatentSpace) -> None:
     start = ("CC[N+](C)CCO", "CCC[NH+]CC", "C[N+](C)c1ccccc1", "CCCCO", "CCc1ccccc1O")
     z = space.encode(start)
     observations = Observations(
@@ -134,7 +134,7 @@ def test_graph_moves_from_radicals_propose_none(space: LatentSpace) -> None:
     assert not any(map(has_radicals, found))
 
 
-def test_proposable_takes_the_word_of_the_space() -> None:
+def test_proposable_accepts_radicals_if_the_space_does() -> None:
     space = ToySpace()
     assert proposable(space, "CCO")
     assert not proposable(space, "CC[O]")
@@ -144,7 +144,7 @@ def test_proposable_takes_the_word_of_the_space() -> None:
 
 
 @pytest.mark.slow
-def test_model_that_learned_from_radicals_may_write_them(tmp_path: Path) -> None:
+def test_model_trained_on_radicals_generates_radicals(tmp_path: Path) -> None:
     alkyls = ["C" * n + "[CH2]" for n in range(2, 30)]
     (tmp_path / "some.smi").write_text("\n".join([*alkyls, "C" * 12]))
     with pytest.warns(MolvaeWarning, match="few molecules"):
@@ -173,7 +173,7 @@ def test_model_that_learned_from_radicals_may_write_them(tmp_path: Path) -> None
     assert not LatentSpace(space.model, none).radicals
 
 
-def test_prepare_of_molecules_without_radicals_writes_nothing_of_them(tmp_path: Path) -> None:
+def test_prepare_without_radicals_records_none(tmp_path: Path) -> None:
     (tmp_path / "some.smi").write_text("\n".join(sample_molecules("zinc250k", 300, seed=0)))
     report = prepare(tmp_path / "some.smi", tmp_path / "data", workers=1)
     assert report.radicals == 0

@@ -1,4 +1,4 @@
-"""Absurd molecules of given lengths, for benchmarks."""
+"""`random_selfies`: absurd molecules of given lengths, for benchmarks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SYMBOLS = ["[C]", "[C]", "[=O]", "[Ring1]", "[=Branch1]", "[N]"]
 
 
 @pytest.mark.parametrize("symbols", [sorted(selfies.get_semantic_robust_alphabet()), SYMBOLS])
-def test_absurd_molecules_have_the_lengths_asked_for(symbols):
+def test_random_selfies_have_the_given_lengths(symbols):
     lengths = [1, 2, 5, 12, 12, 30]
     before = selfies.get_semantic_constraints()
     molecules = random_selfies(lengths, 4, symbols=symbols)
@@ -26,7 +26,7 @@ def test_absurd_molecules_have_the_lengths_asked_for(symbols):
     assert random_selfies([], 0, symbols=symbols) == []
 
 
-def test_absurd_molecules_that_cannot_be_made_are_an_error():
+def test_random_selfies_of_impossible_lengths_raise():
     with pytest.raises(ConfigError, match="at least 1 symbol, got length 0"):
         random_selfies([3, 0], 0, symbols=SYMBOLS)
     assert random_selfies([2], 0, symbols=["[F]"]) == ["FF"]

@@ -1,4 +1,4 @@
-"""The README's sessions are run, in its order, in an empty folder; what it shows must come out."""
+"""README: its sessions run in order in an empty folder and give the output shown."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ DOCS = ROOT / "docs"
 
 
 @pytest.mark.docs
-def test_the_sessions_of_the_readme_run(tmp_path: Path) -> None:
+def test_readme_sessions_run_and_write_their_files(tmp_path: Path) -> None:
     n, here = run(README, tmp_path)
     assert n > 10
     assert {"qed.db", "qed.html", "qed.csv"} <= {path.name for path in here.iterdir()}
 
 
-def test_readme_is_short_and_its_links_lead_somewhere() -> None:
+def test_readme_is_short_and_its_links_exist() -> None:
     assert len(README.encode()) <= 16_000
     prose = re.sub(r"^```.*?^```$", "", README, flags=re.M | re.S)  # SMILES look like links
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", prose):
         assert (ROOT / target).exists(), target
 
 
-def test_make_help_names_the_strategy_of_the_main_job() -> None:
+def test_make_help_names_the_settings_of_the_main_pipeline() -> None:
     settings = tomllib.loads((ROOT / "pipelines" / "qed-sas.toml").read_text(encoding="utf-8"))
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (told,) = re.findall(r'echo "make campaign +(.*)"', makefile)
@@ -39,7 +39,7 @@ def test_make_help_names_the_strategy_of_the_main_job() -> None:
         assert str(settings[name]) in told
 
 
-def test_every_folder_of_the_layout_is_there() -> None:
+def test_documented_layout_has_every_folder() -> None:
     text = (DOCS / "extend.md").read_text(encoding="utf-8")
     layout = text.partition("```text\n")[2].partition("```")[0]
     listed = set()
@@ -52,7 +52,7 @@ def test_every_folder_of_the_layout_is_there() -> None:
     assert folders <= listed
 
 
-def test_the_papers_are_named() -> None:
+def test_references_page_names_the_papers() -> None:
     text = (DOCS / "references.md").read_text(encoding="utf-8")
     for name in ("7b00572", "aba947", "1312.6114", "1910.06403", "2310.20708", "nchem.1243"):
         assert name in text
@@ -61,14 +61,14 @@ def test_the_papers_are_named() -> None:
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_origin_and_hash_of_every_data_file_are_documented(name: str) -> None:
+def test_data_readme_has_origin_and_hash_of_every_file(name: str) -> None:
     text = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     dataset = DATASETS[name]
     for part in (f"`{name}`", dataset.package, dataset.install, *(h for _, h in dataset.files)):
         assert part in text
 
 
-def test_names_and_versions_agree() -> None:
+def test_version_agrees_in_citation_and_changelog() -> None:
     assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\n## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert get_objective("5*qed-sas").name == "5*qed-sas"

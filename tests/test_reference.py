@@ -17,7 +17,7 @@ NAMES = sorted(
 )
 
 
-def test_reference_names_exist() -> None:
+def test_reference_pages_name_existing_objects() -> None:
     assert len(NAMES) > 50
     for name in NAMES:
         assert resolve_name(name) is not None, name

@@ -1,4 +1,4 @@
-"""One table in all the ways that people and spreadsheets write it, and with small damages."""
+"""One table in all the ways that people and spreadsheets write tables, and with small damages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rows() -> Rows:
     ]
 
 
-def written(
+def table_text(
     header: Sequence[str], table: Rows, separator: str, decimal: str, quotes: bool, end: str
 ) -> str:
     """A text table; with `quotes` around everything, or around what needs them."""
@@ -53,11 +53,11 @@ def written(
     return "".join(separator.join(map(quoted, row)) + end for row in cells)
 
 
-def started(path: Path) -> InitialDesign:
+def design_from(path: Path) -> InitialDesign:
     return build_initial_design(path, SPACE, ["pIC50"], dataset="", seed=0, skip_invalid=False)
 
 
-def content(start: InitialDesign, *, notes: bool = True) -> dict[str, object]:
+def trial_contents(start: InitialDesign, *, notes: bool = True) -> dict[str, object]:
     return {
         trial.smiles: (
             None if trial.outcome is None else dict(trial.outcome.values),
@@ -69,7 +69,7 @@ def content(start: InitialDesign, *, notes: bool = True) -> dict[str, object]:
     }
 
 
-def expected() -> dict[str, object]:
+def expected_contents() -> dict[str, object]:
     found: dict[str, object] = {}
     for id_, smiles, value, note in rows()[:-1]:
         measured: dict[str, float] | None = None
@@ -95,19 +95,19 @@ def variants() -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(("separator", "decimal", "encoding"), list(variants()))
-def test_a_table_however_it_is_written_gives_the_same_trials(
+def test_initial_design_of_every_table_variant_has_the_same_trials(
     tmp_path: Path, separator: str, decimal: str, encoding: str
 ) -> None:
     file = tmp_path / "t.csv"
     for header, end, quotes in product(HEADERS, ("\n", "\r\n", "\r"), (False, True)):
-        text = written(header, rows(), separator, decimal, quotes, end)
+        text = table_text(header, rows(), separator, decimal, quotes, end)
         file.write_bytes(text.encode(encoding))
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            start = started(file)
-        found = content(start)
-        assert found.keys() == expected().keys()
-        for smiles, trial in expected().items():
+            start = design_from(file)
+        found = trial_contents(start)
+        assert found.keys() == expected_contents().keys()
+        for smiles, trial in expected_contents().items():
             assert found[smiles] == trial, (separator, decimal, encoding, header, end, quotes)
         assert start.duplicates == 1
         texts = [str(one.message) for one in said]
@@ -117,7 +117,7 @@ def test_a_table_however_it_is_written_gives_the_same_trials(
 STRUCTURE = (",", ";", "\t", '"', "\n", "\r", " ", "\x0b", "\u2028", "\x85", "x")
 
 
-def damaged(text: str, draw: random.Random) -> str:
+def damaged_text(text: str, draw: random.Random) -> str:
     """The text with one small damage that does not make other numbers of a number."""
     kind, at = draw.randrange(6), draw.randrange(len(text))
     if kind in (1, 2):
@@ -147,27 +147,29 @@ def damaged(text: str, draw: random.Random) -> str:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_damaged_table_gives_the_same_values_or_one_error_that_names_a_place(
+def test_initial_design_of_a_damaged_table_is_equal_or_raises_with_a_place(
     tmp_path: Path, seed: int
 ) -> None:
     draw = random.Random(seed)
     file = tmp_path / "t.csv"
-    plain = content_of_values(expected())
+    plain = content_of_values(expected_contents())
     answers = dict.fromkeys(("same", "error", "warning"), 0)
     for _ in range(50):
         separator, decimal = draw.choice([(",", "."), (";", ","), (";", "."), ("\t", ",")])
-        text = written(draw.choice(HEADERS), rows(), separator, decimal, draw.random() < 0.5, "\n")
+        text = table_text(
+            draw.choice(HEADERS), rows(), separator, decimal, draw.random() < 0.5, "\n"
+        )
         for _ in range(draw.choice([1, 1, 2])):
-            text = damaged(text, draw)
+            text = damaged_text(text, draw)
         file.write_bytes(text.encode())
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            start, error = attempt(file)
+            start, error = design_or_error(file)
         if start is None:
             assert any(word in error for word in ("line ", "column")), error
             assert len(error) < 4_000
             answers["error"] += 1
-        elif content_of_values(content(start)) == plain:
+        elif content_of_values(trial_contents(start)) == plain:
             answers["same"] += 1
         else:
             texts = [str(one.message) for one in said if one.category is MolvaeWarning]
@@ -179,7 +181,7 @@ def test_a_damaged_table_gives_the_same_values_or_one_error_that_names_a_place(
 WIDE = ("Compound ID", "SMILES", "IC50 (nM)", "pIC50 [-log M]", "Operator", "Note")
 
 
-def shifted(cells: list[list[str]], draw: random.Random) -> tuple[int, int]:
+def shift_cells(cells: list[list[str]], draw: random.Random) -> tuple[int, int]:
     """Damage one row so that cells move, or one cell; returns the row, and the changed cell or -1.
 
     -1 says that no cell was changed.
@@ -209,7 +211,7 @@ def shifted(cells: list[list[str]], draw: random.Random) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_values_never_move_to_another_column_unseen(tmp_path: Path, separator: str) -> None:
+def test_initial_design_of_shifted_cells_raises_or_is_equal(tmp_path: Path, separator: str) -> None:
     """Also where the last cell of a row is empty, so that no cell is left over."""
     draw, file, answers = random.Random(1), tmp_path / "t.csv", dict.fromkeys("sec", 0)
     molecules, decimal = SPACE.molecules[::20][:12], "," if separator == ";" else "."
@@ -221,11 +223,11 @@ def test_values_never_move_to_another_column_unseen(tmp_path: Path, separator: s
     plain = {row[1]: float(row[3].replace(",", ".")) for row in table}
     for _ in range(100):
         cells = [list(WIDE), *(list(row) for row in table)]
-        at, changed = shifted(cells, draw)
+        at, changed = shift_cells(cells, draw)
         file.write_text("".join(separator.join(row) + "\n" for row in cells))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MolvaeWarning)
-            start, error = attempt(file)
+            start, error = design_or_error(file)
         if start is None:
             assert f"line {at + 1}" in error, error
             answers["e"] += 1
@@ -238,33 +240,33 @@ def test_values_never_move_to_another_column_unseen(tmp_path: Path, separator: s
     assert min(answers.values()) > 2, answers
 
 
-def test_two_quotes_that_do_not_belong_there_swallow_no_row(tmp_path: Path) -> None:
+def test_initial_design_with_two_stray_quotes_loses_no_row(tmp_path: Path) -> None:
     """Around any piece of a table, from the edge of a cell to the edge of another."""
     file, draw, answers = tmp_path / "t.csv", random.Random(0), {True: 0, False: 0}
     table = [(i, smiles, value, "a, b" if i == "CMP-1" else "x") for i, smiles, value, _ in rows()]
     for separator in (";", "\t"):
-        text = written(HEADERS[0], table, separator, ".", False, "\n")
+        text = table_text(HEADERS[0], table, separator, ".", False, "\n")
         file.write_text(text)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MolvaeWarning)
-            plain = content_of_values(content(started(file)))
+            plain = content_of_values(trial_contents(design_from(file)))
         edges = [i for i, letter in enumerate(text) if letter in f"{separator}\n"]
         for _ in range(100):
             one, other = sorted(draw.sample(edges, 2))
             file.write_text(f'{text[: one + 1]}"{text[one + 1 : other]}"{text[other:]}')
             with warnings.catch_warnings(record=True) as said:
                 warnings.simplefilter("always")
-                start, error = attempt(file)
+                start, error = design_or_error(file)
             answers[start is None] += 1
             assert start is not None or "line " in error or "column" in error
-            if start is not None and content_of_values(content(start)) != plain:
+            if start is not None and content_of_values(trial_contents(start)) != plain:
                 assert any("no column" in str(one.message) for one in said)
     assert min(answers.values()) > 5, answers
 
 
-def attempt(file: Path) -> tuple[InitialDesign | None, str]:
+def design_or_error(file: Path) -> tuple[InitialDesign | None, str]:
     try:
-        return started(file), ""
+        return design_from(file), ""
     except MolvaeError as error:
         return None, str(error)
 
@@ -282,35 +284,35 @@ def content_of_values(found: dict[str, object]) -> dict[str, object]:
         (b"smiles,value\nCCO,5\rCCN,6\x81\n", 3),
     ],
 )
-def test_bytes_that_are_no_text_are_named_with_their_line(
+def test_initial_design_of_undecodable_bytes_raises_with_the_line(
     tmp_path: Path, data: bytes, line: int
 ) -> None:
     file = tmp_path / "t.csv"
     file.write_bytes(data)
-    assert f"line {line}:" in attempt(file)[1]
+    assert f"line {line}:" in design_or_error(file)[1]
 
 
 @pytest.mark.parametrize(
     ("cell", "advice"),
     [("<5 nM", "write <5 only"), (">= 5%", "write >=5 only"), ("1e-400", "smaller than any")],
 )
-def test_a_cell_that_is_no_number_gets_advice_that_loses_nothing(
+def test_initial_design_with_an_unreadable_number_raises_with_advice(
     tmp_path: Path, cell: str, advice: str
 ) -> None:
     file = tmp_path / "t.csv"
     file.write_text(f"smiles,value\nCCO,{cell}\n")
-    error = attempt(file)[1]
+    error = design_or_error(file)[1]
     assert advice in error
     assert "line 2: value:" in error
 
 
-def test_a_row_without_a_molecule_is_named_with_the_column(tmp_path: Path) -> None:
+def test_initial_design_with_an_empty_molecule_raises_with_the_column(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("Structure_SMILES,value\nCCO,5.1\n,5.2\n")
-    assert "line 3: Structure_SMILES: " in attempt(file)[1]
+    assert "line 3: Structure_SMILES: " in design_or_error(file)[1]
 
 
-def test_a_header_below_a_title_is_found_by_any_name_of_a_molecule_column(tmp_path: Path) -> None:
+def test_initial_design_with_a_header_below_a_title_raises_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("Plate 7\nID;Canonical_SMILES;value\n1;CCO;5\n")
-    assert "line 2 says 'Canonical_SMILES'" in attempt(file)[1]
+    assert "line 2 says 'Canonical_SMILES'" in design_or_error(file)[1]

@@ -1,4 +1,4 @@
-"""A latent space goes to other processes and threads, and is the same there."""
+"""A latent space in other processes and threads gives the same results."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ WAYS = {
 }
 
 
-def measured(space: LatentSpace) -> list[Any]:
+def results_of(space: LatentSpace) -> list[Any]:
     z = space.encode(FEW)
     return [
         z.tolist(),
@@ -77,11 +77,11 @@ def small() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def here(small: None) -> list[Any]:
-    return measured(load("zinc250k"))
+    return results_of(load("zinc250k"))
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_space_is_the_same_after_travelling(
+def test_space_after_pickling_or_copying_is_equal(
     way: Callable[[LatentSpace], LatentSpace], space: LatentSpace, here: list[Any]
 ) -> None:
     there = way(space)
@@ -93,15 +93,17 @@ def test_space_is_the_same_after_travelling(
 
 
 @pytest.mark.parametrize("way", ["pickle", "deepcopy", "copy"])
-def test_space_that_was_never_used_does_all_after_travelling(way: str, here: list[Any]) -> None:
+def test_space_pickled_or_copied_before_use_gives_the_same_results(
+    way: str, here: list[Any]
+) -> None:
     there = WAYS[way](load("zinc250k"))
-    assert measured(there) == here
+    assert results_of(there) == here
     tuned = there.tuned(FEW)
     z = tuned.encode(FEW)
     assert WAYS[way](tuned).decode(z) == tuned.decode(z)
 
 
-def test_deep_copy_shares_nothing_with_the_original() -> None:
+def test_deepcopy_of_a_space_shares_nothing() -> None:
     space = load("qm9")
     space.encode(["CCO"])  # so that there is something in its cache
     there = copy.deepcopy(space)
@@ -112,7 +114,7 @@ def test_deep_copy_shares_nothing_with_the_original() -> None:
     assert space.encode(["CCO"]).abs().max() > 0
 
 
-def test_space_works_in_processes_that_are_spawned(here: list[Any]) -> None:
+def test_space_in_a_spawned_process_gives_the_same_results(here: list[Any]) -> None:
     space = load("zinc250k")
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert pool.submit(space.encode, FEW).result().tolist() == here[0]
@@ -129,7 +131,7 @@ CALLS: dict[str, Callable[[LatentSpace], Any]] = {
 }
 
 
-def test_seeds_are_kept_in_threads(space: LatentSpace) -> None:
+def test_space_in_threads_gives_the_same_results_by_seed(space: LatentSpace) -> None:
     expected = {name: call(space) for name, call in CALLS.items()}
     filters, threads = list(warnings.filters), torch.get_num_threads()
     state = torch.get_rng_state()
@@ -142,7 +144,7 @@ def test_seeds_are_kept_in_threads(space: LatentSpace) -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
-def propose(space: LatentSpace, path: Path, strategy: str) -> list[str]:
+def propose_smiles(space: LatentSpace, path: Path, strategy: str) -> list[str]:
     with Campaign.create(
         path, space, objective="qed", start=FEW, strategy=strategy, batch_size=2
     ) as campaign:
@@ -151,30 +153,28 @@ def propose(space: LatentSpace, path: Path, strategy: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_campaigns_in_threads_propose_what_each_would_alone(
-    space: LatentSpace, tmp_path: Path
-) -> None:
+def test_campaigns_in_threads_propose_the_same_as_alone(space: LatentSpace, tmp_path: Path) -> None:
     strategies = (
         "log-ei:num_restarts=1,raw_samples=8,max_iterations=3,mc_samples=8",
         "thompson:n_candidates=32",
         "rank:n_offspring=10,n_generations=1,finetune_every=0",
         "turbo:n_candidates=32",
     )
-    alone = [propose(space, tmp_path / f"{i}.db", one) for i, one in enumerate(strategies)]
+    alone = [propose_smiles(space, tmp_path / f"{i}.db", one) for i, one in enumerate(strategies)]
     filters, threads, log = list(warnings.filters), torch.get_num_threads(), rdBase.LogStatus()
     with ThreadPoolExecutor(len(strategies)) as pool:
         paths = [tmp_path / f"{i} again.db" for i, _ in enumerate(strategies)]
-        together = list(pool.map(propose, [space] * len(paths), paths, strategies))
+        together = list(pool.map(propose_smiles, [space] * len(paths), paths, strategies))
     assert together == alone
     assert list(warnings.filters) == filters
     assert torch.get_num_threads() == threads
     assert rdBase.LogStatus() == log
 
 
-def test_genetic_strategy_leaves_the_log_of_rdkit_on(
+def test_ask_with_ga_leaves_the_rdkit_log_on(
     space: LatentSpace, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    propose(space, tmp_path / "ga.db", "ga")
+    propose_smiles(space, tmp_path / "ga.db", "ga")
     capfd.readouterr()
     assert Chem.MolFromSmiles("c1ccc") is None
     assert "c1ccc" in capfd.readouterr().err

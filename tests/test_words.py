@@ -156,12 +156,12 @@ def retired(names: dict[str, str]) -> list[str]:
     return [where for name, where in names.items() if name in whole or parts(name) & bad]
 
 
-def test_public_names_are_of_the_glossary() -> None:
+def test_public_names_have_no_retired_word() -> None:
     assert len(public_names()) > 500
     assert retired(public_names()) == []
 
 
-def test_flags_and_help_are_of_the_glossary() -> None:
+def test_flags_and_help_have_no_retired_word() -> None:
     flags = re.findall(r"--[\w.-]+", help_text())
     assert len(flags) > 100
     assert retired({flag: flag for flag in flags}) == []
@@ -172,13 +172,13 @@ def test_flags_and_help_are_of_the_glossary() -> None:
     assert found == []
 
 
-def test_columns_are_of_the_glossary(tmp_path: Path) -> None:
+def test_table_columns_have_no_retired_word(tmp_path: Path) -> None:
     names = columns(tmp_path)
     assert "smiles" in names
     assert retired({name: name for name in names}) == []
 
 
 @pytest.mark.parametrize("word", ["pending", "z", "trial", "constraint", "surrogate", "token"])
-def test_the_glossary_has_the_words_that_stayed(word: str) -> None:
+def test_glossary_defines_the_words_in_use(word: str) -> None:
     text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     assert re.search(rf"^\| [^|]*\b{word}\b", text, re.M)

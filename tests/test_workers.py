@@ -1,4 +1,4 @@
-"""Worker processes: what gets there, what comes back, and what is left when they die.
+"""Worker processes: which objectives can be sent, which results return, and how processes end.
 
 Objectives are defined in functions, so that nothing here could be imported by a worker.
 """
@@ -81,7 +81,7 @@ def deadly_worker() -> Iterator[ProcessExecutor]:
 
 
 @pytest.mark.parametrize("attribute", [lambda: 1, sys.stdout.__class__, {1: [2]}])
-def test_whatever_can_be_pickled_by_value_is_sent(attribute: Any) -> None:
+def test_packed_objective_pickled_by_value_scores(attribute: Any) -> None:
     (scored,) = unpacked(packed(calls(lambda smiles: 2.5, attribute=attribute)))(["CCO"])
     assert scored == EvaluationResult(values={"y": 2.5})
 
@@ -91,7 +91,7 @@ def test_whatever_can_be_pickled_by_value_is_sent(attribute: Any) -> None:
     [threading.Lock(), (n for n in "abc"), sys.stderr, sys._getframe()],
     ids=["lock", "generator", "open file", "frame"],
 )
-def test_what_cannot_be_sent_is_refused_before_a_process_begins(attribute: Any) -> None:
+def test_make_executor_with_an_unpicklable_objective_raises(attribute: Any) -> None:
     with (
         pytest.raises(ObjectiveError, match=r"^objective 'y' cannot be sent to other processes: "),
         make_executor(calls(len, attribute=attribute), 2, None),
@@ -113,7 +113,7 @@ def _imported(name: str) -> Any:
 _imported.__module__ = "__main__"
 
 
-def test_what_a_worker_cannot_load_is_refused_before_the_first_call() -> None:
+def test_make_executor_with_an_objective_workers_cannot_load_raises() -> None:
     with (
         pytest.raises(ObjectiveError, match=r"cannot load the objective: ModuleNotFoundError"),
         make_executor(calls(len, attribute=Missing()), 2, None),
@@ -133,7 +133,7 @@ def test_what_a_worker_cannot_load_is_refused_before_the_first_call() -> None:
         ("segmentation fault", "SIGSEGV"),
     ],
 )
-def test_a_process_that_dies_is_said_and_replaced(
+def test_executor_call_with_a_dying_process_raises_and_replaces_the_process(
     deadly_worker: ProcessExecutor, molecule: str, reason: str
 ) -> None:
     with pytest.raises(ProcessDiedError, match=rf"^the process died \({reason}\)$"):
@@ -141,14 +141,16 @@ def test_a_process_that_dies_is_said_and_replaced(
     assert deadly_worker.call(["CCO"]).result() == [EvaluationResult(values={"y": 3.0})]
 
 
-def test_a_process_that_dies_between_calls_is_replaced(deadly_worker: ProcessExecutor) -> None:
+def test_executor_replaces_a_process_that_died_between_calls(
+    deadly_worker: ProcessExecutor,
+) -> None:
     (process,) = deadly_worker._processes
     os.kill(process.pid, signal.SIGKILL)
     until(process.has_ended)
     assert deadly_worker.call(["CCO"]).result() == [EvaluationResult(values={"y": 3.0})]
 
 
-def test_process_set_aside_gets_no_more_calls_unless_it_is_the_last() -> None:
+def test_executor_set_aside_process_gets_no_calls_unless_the_last() -> None:
     with make_executor(calls(lambda smiles: os.getpid()), 2, None) as caller:
         first: Any = caller.call(["C"])
         pid, worker = first.result()[0].values["y"], first.worker
@@ -176,14 +178,14 @@ forks.__module__ = "__main__"
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_only_the_process_that_was_called_answers(workers: int) -> None:
+def test_executor_takes_results_of_the_called_process_only(workers: int) -> None:
     with make_executor(calls(forks), workers, None) as caller:
         for smiles in ("CCO", "raises", "exits", "C", "CC"):
             (scored,) = caller.call([smiles]).result()
             assert scored.values == {"y": float(len(smiles))}
 
 
-def test_a_reply_that_was_not_asked_for_is_dropped() -> None:
+def test_executor_drops_unexpected_results() -> None:
     import gc
     from multiprocessing.connection import Connection
 
@@ -200,7 +202,9 @@ def test_a_reply_that_was_not_asked_for_is_dropped() -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), ConnectionRefusedError(111, "no")])
-def test_errors_of_the_machine_lose_a_call_and_are_no_outcome(error: OSError, workers: int) -> None:
+def test_executor_call_with_an_os_error_raises_lost_call_error(
+    error: OSError, workers: int
+) -> None:
     def breaks(smiles: str) -> float:
         raise error
 
@@ -212,7 +216,7 @@ def test_errors_of_the_machine_lose_a_call_and_are_no_outcome(error: OSError, wo
 
 
 @pytest.mark.parametrize("close", ["sys.stdout.close()", "sys.stdout = sys.stderr = None"])
-def test_objectives_cannot_close_the_standard_streams(close: str) -> None:
+def test_evaluate_keeps_standard_streams_open(close: str) -> None:
     def closes(smiles: str) -> float:
         exec(close, {"sys": sys})
         print("still here")
@@ -226,7 +230,7 @@ def test_objectives_cannot_close_the_standard_streams(close: str) -> None:
     assert not any(stream.closed for stream in before)
 
 
-def test_objectives_are_loaded_once_and_keep_what_they_learn() -> None:
+def test_executor_loads_the_objective_once_and_keeps_its_state() -> None:
     seen: list[str] = []
 
     def count(smiles: str) -> float:
@@ -238,7 +242,7 @@ def test_objectives_are_loaded_once_and_keep_what_they_learn() -> None:
     assert seen == []
 
 
-def test_errors_about_the_machine_come_back_as_what_they_are() -> None:
+def test_executor_call_passes_on_machine_errors_with_their_class() -> None:
     class NoLicenceError(MachineError):
         pass
 
@@ -252,7 +256,9 @@ def test_errors_about_the_machine_come_back_as_what_they_are() -> None:
             assert type(caught.value) is kind
 
 
-def test_what_objectives_print_goes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+def test_executor_sends_prints_of_objectives_to_standard_error(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     def talk(smiles: str) -> float:
         print("python")
         os.system("echo a program")
@@ -278,7 +284,7 @@ def starts_children(folder: str) -> float:
 starts_children.__module__ = "__main__"
 
 
-def test_a_call_that_is_taken_back_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_executor_call_cancelled_leaves_no_process(tmp_path: Path) -> None:
     with make_executor(calls(starts_children), 1, None) as caller:
         pending: Any = caller.call([str(tmp_path)])
         pids = [written_pid(tmp_path / name) for name in ("child", "stray")]
@@ -290,7 +296,7 @@ def test_a_call_that_is_taken_back_leaves_nothing_behind(tmp_path: Path) -> None
             until(lambda pid=pid: not alive(pid))
 
 
-def test_a_campaign_that_is_interrupted_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_executor_interrupted_leaves_no_process(tmp_path: Path) -> None:
     pids = []
 
     def interrupted() -> None:
@@ -307,7 +313,7 @@ def test_a_campaign_that_is_interrupted_leaves_nothing_behind(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_campaign_that_is_killed_leaves_nothing_behind(tmp_path: Path, workers: int) -> None:
+def test_executor_of_a_killed_process_leaves_no_process(tmp_path: Path, workers: int) -> None:
     code = (
         "from tests.test_workers import *\n"
         f"with make_executor(calls(starts_children), {workers}, None) as caller:\n"
@@ -320,7 +326,7 @@ def test_a_campaign_that_is_killed_leaves_nothing_behind(tmp_path: Path, workers
         until(lambda pid=pid: not alive(pid))
 
 
-def test_workers_need_no_guard_of_main_in_a_script_from_standard_input() -> None:
+def test_executor_in_a_script_from_standard_input_needs_no_main_guard() -> None:
     code = (
         "from molvae.campaign.evaluation import EvaluationTask\n"
         "from molvae.campaign.executors import make_executor\n"

@@ -1,4 +1,4 @@
-"""Ways up: they end at the summit, stay where they are told to, and say the truth."""
+"""`gradient_ascent` and `ascend`: paths reach the optimum, keep to bounds, have true values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GRID = DenseToySpace()
 TOP = GRID.at(7, 2, "S")  # at z = (2, -3, 1)
 
 
-def test_a_way_down_the_distance_ends_at_the_top_of_the_hill() -> None:
+def test_gradient_ascent_of_minus_distance_ends_at_the_optimum() -> None:
     starts = [GRID.at(2, 8, "O"), GRID.at(9, 9, "S"), TOP]
     ways = gradient_ascent(GRID, starts, "-distance")
     for way, start in zip(ways, starts, strict=True):
@@ -42,7 +42,7 @@ def test_a_way_down_the_distance_ends_at_the_top_of_the_hill() -> None:
     assert (ways[0].target, ways[0].sign) == ("-distance", -1)
 
 
-def test_a_slope_is_climbed_to_the_wall_and_along_it() -> None:
+def test_ascend_of_a_slope_goes_to_the_bounds_and_along_them() -> None:
     def up(z: torch.Tensor) -> torch.Tensor:
         return z @ torch.tensor([1.0, 0.2, 0.0], dtype=z.dtype)
 
@@ -56,7 +56,7 @@ def test_a_slope_is_climbed_to_the_wall_and_along_it() -> None:
     assert [tuple(way[0].tolist()) for way in ways] == [tuple(row.tolist()) for row in z]
 
 
-def test_steps_are_of_one_length_and_at_most_so_many() -> None:
+def test_gradient_ascent_steps_have_one_length_and_a_maximum_number() -> None:
     (way,) = gradient_ascent(GRID, [GRID.at(1, 5, "O")], "a", step=0.5, steps=6)
     assert way.ended == "max_steps"
     assert way.path.t == pytest.approx([0, 0.5, 1, 1.5, 2, 2.5, 3])
@@ -64,7 +64,7 @@ def test_steps_are_of_one_length_and_at_most_so_many() -> None:
     assert way.path.molecules == [GRID.at(a, 5, "O") for a in (1, 2, 3, 4)]
 
 
-def test_a_ridge_is_climbed_without_zigzag() -> None:
+def test_ascend_of_a_ridge_does_not_zigzag() -> None:
     """Steep in y, gentle in x: steps across the ridge are halved, not taken."""
 
     def up(z: torch.Tensor) -> torch.Tensor:
@@ -77,7 +77,7 @@ def test_a_ridge_is_climbed_without_zigzag() -> None:
     assert way[10:, 1].abs().max() < 0.25
 
 
-def test_no_way_leads_below_the_percentile_that_is_to_be_kept() -> None:
+def test_gradient_ascent_min_percentile_bounds_the_path() -> None:
     start = GRID.at(6, 6, "N")
     (free,) = gradient_ascent(GRID, [start], "a")
     (kept,) = gradient_ascent(GRID, [start], "a", min_percentile=40)
@@ -89,7 +89,7 @@ def test_no_way_leads_below_the_percentile_that_is_to_be_kept() -> None:
     assert min(rare.path.percentile) == rare.path.percentile[0] < 40
 
 
-def test_where_the_known_world_is_left_is_said() -> None:
+def test_gradient_ascent_ood_distance_is_where_density_falls_below_1_percent() -> None:
     (way,) = gradient_ascent(GRID, [GRID.at(6, 9, "N")], "a", steps=100)
     assert way.ood_distance is not None
     here = way.path.t.index(way.ood_distance)
@@ -98,7 +98,7 @@ def test_where_the_known_world_is_left_is_said() -> None:
     assert stays.ood_distance is None
 
 
-def test_true_values_are_those_of_the_molecules_on_the_way(
+def test_gradient_ascent_true_values_equal_scores_of_its_molecules(
     qm9: LatentSpace,
 ) -> None:
     ways = gradient_ascent(qm9, ["OCc1cc[nH]c1", "CC1CC1C#N"], "-SAS", steps=12, step=0.5)
@@ -117,7 +117,7 @@ def test_true_values_are_those_of_the_molecules_on_the_way(
     torch.testing.assert_close(again.path.z, ways[1].path.z, atol=1e-4, rtol=0)
 
 
-def test_one_begins_outside_of_the_box_and_says_so() -> None:
+def test_gradient_ascent_started_outside_the_bounds_is_flagged() -> None:
     class Narrow(DenseToySpace):
         def __init__(self) -> None:
             super().__init__()
@@ -130,7 +130,7 @@ def test_one_begins_outside_of_the_box_and_says_so() -> None:
     assert outside.path.z[-1, 0] == outside.path.z[0, 0] == 3.0
 
 
-def test_a_direction_is_climbed_both_ways() -> None:
+def test_gradient_ascent_of_a_direction_and_its_negative_both_gain() -> None:
     z = GRID.encode(GRID.molecules)
     learned = property_direction(z, score(GRID.molecules, ["logP"])[:, 0], "logP")
     up, down = (
@@ -148,7 +148,7 @@ def test_a_direction_is_climbed_both_ways() -> None:
     assert math.isnan(way.gain)
 
 
-def test_a_campaign_is_climbed_by_what_its_values_say(tmp_path: Path) -> None:
+def test_campaign_target_ascent_follows_values_of_the_campaign(tmp_path: Path) -> None:
     objective = ToyObjective()
     spread = GRID.molecules[::7]
     with begin(tmp_path / "c.db", start=spread) as campaign:  # type: ignore[attr-defined]
@@ -165,7 +165,7 @@ def test_a_campaign_is_climbed_by_what_its_values_say(tmp_path: Path) -> None:
     assert ways[1].true[0] == told[spread[3]]
 
 
-def test_a_campaign_that_minimizes_is_climbed_down(tmp_path: Path) -> None:
+def test_campaign_target_of_minimization_descends(tmp_path: Path) -> None:
     start = GRID.molecules[::9]
     with Campaign.create(
         tmp_path / "c.db", GRID, objective="logp", direction="minimize", start=start
@@ -181,7 +181,7 @@ def test_a_campaign_that_minimizes_is_climbed_down(tmp_path: Path) -> None:
     assert way.gain > 0
 
 
-def test_a_campaign_without_values_cannot_be_climbed(tmp_path: Path) -> None:
+def test_campaign_target_without_values_raises(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign, pytest.raises(CampaignError, match="evaluated"):  # type: ignore[attr-defined]
         campaign_target(campaign)
 
@@ -189,12 +189,12 @@ def test_a_campaign_without_values_cannot_be_climbed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "numbers", [{"step": 0.0}, {"steps": 0}, {"min_percentile": -1.0}, {"min_percentile": 101.0}]
 )
-def test_numbers_out_of_range_are_refused(numbers: dict[str, float]) -> None:
+def test_gradient_ascent_with_numbers_out_of_range_raises(numbers: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         gradient_ascent(GRID, [TOP], "a", **numbers)  # type: ignore[arg-type]
 
 
-def test_what_cannot_be_climbed_is_named() -> None:
+def test_gradient_ascent_of_unknown_head_or_no_start_raises() -> None:
     with pytest.raises(UnknownNameError, match="distance"):
         gradient_ascent(GRID, [TOP], "-height")
     with pytest.raises(ConfigError, match="at least one"):

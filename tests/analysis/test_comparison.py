@@ -1,4 +1,4 @@
-"""Several campaigns side by side."""
+"""`compare_campaigns` and `molvae copy`: several campaigns side by side."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def campaign(path: Path, seed: int, objective: str = "manual:y") -> Path:
     return path
 
 
-def test_compare_with_a_file_given_twice_names_it(tmp_path: Path) -> None:
+def test_compare_campaigns_with_a_repeated_file_raises(tmp_path: Path) -> None:
     path = campaign(tmp_path / "a.db", 1)
     with pytest.raises(ConfigError, match=r"a\.db is there twice; give each campaign file once"):
         compare_campaigns([path, path])
 
 
-def test_compare_with_a_copy_shares_every_evaluated_molecule(tmp_path: Path) -> None:
+def test_compare_campaigns_with_a_copy_shares_every_evaluated_molecule(tmp_path: Path) -> None:
     path = campaign(tmp_path / "a.db", 1)
     assert main(["copy", str(path), str(tmp_path / "b.db")]) == 0
     table = compare_campaigns([path, tmp_path / "b.db"]).table
     assert table["shared"].tolist() == table["evaluations"].tolist() == [8, 8]
 
 
-def test_campaigns_are_compared_in_table_curves_and_shared_molecules(
+def test_compare_campaigns_gives_table_curves_and_shared_molecules(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = [campaign(tmp_path / f"{name}.db", seed) for name, seed in (("a", 1), ("b", 2))]
@@ -61,7 +61,7 @@ def test_campaigns_are_compared_in_table_curves_and_shared_molecules(
     assert capsys.readouterr().out.startswith("campaign\tevaluations\tbest\t")
 
 
-def test_campaigns_of_other_objectives_are_not_compared(tmp_path: Path) -> None:
+def test_compare_campaigns_of_different_objectives_raises(tmp_path: Path) -> None:
     one = campaign(tmp_path / "a.db", 1)
     with pytest.raises(CampaignError, match="same objectives"):
         compare_campaigns([one, campaign(tmp_path / "b.db", 1, "manual:z")])
@@ -71,7 +71,7 @@ def test_campaigns_of_other_objectives_are_not_compared(tmp_path: Path) -> None:
         compare_campaigns([one, one])
 
 
-def test_pareto_searches_have_one_reference_point(tmp_path: Path) -> None:
+def test_compare_campaigns_of_pareto_searches_share_a_reference_point(tmp_path: Path) -> None:
     paths = []
     for seed in (1, 2):
         paths.append(tmp_path / f"{seed}.db")
@@ -82,7 +82,7 @@ def test_pareto_searches_have_one_reference_point(tmp_path: Path) -> None:
     assert high[-1] > low[-1] > 0
 
 
-def test_copy_of_a_campaign_that_is_being_written_is_whole(tmp_path: Path) -> None:
+def test_copy_during_a_transaction_is_complete(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as c:
         c.tell(1, 0.5)
         with c._storage._transaction("tell"):

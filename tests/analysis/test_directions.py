@@ -1,4 +1,4 @@
-"""Directions with exact answers: what they mean, what a walk along them holds, analogies."""
+"""`LatentDirection`, `traverse` and `analogy`, on a toy space with exact answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def direction(name: str, *numbers: float) -> LatentDirection:
     return LatentDirection(name=name, unit=unit(*numbers), slope=1.0, r2=1.0)
 
 
-def test_regression_finds_the_direction_and_how_steep_it_is() -> None:
+def test_property_direction_finds_unit_vector_and_slope() -> None:
     found = property_direction(Z, (2 * Z[:, 0] - Z[:, 1] + 7).numpy(), "mixed")
     torch.testing.assert_close(found.unit, unit(2, -1, 0), atol=1e-4, rtol=0)
     assert found.slope == pytest.approx(math.sqrt(5), rel=1e-3)
@@ -43,7 +43,7 @@ def test_regression_finds_the_direction_and_how_steep_it_is() -> None:
     assert found.name == "mixed"
 
 
-def test_what_is_not_in_z_is_not_found_in_molecules_that_were_not_learned_from() -> None:
+def test_property_direction_r2_is_held_out_and_near_zero_for_noise() -> None:
     noise = np.random.default_rng(0).normal(size=len(Z))
     assert property_direction(Z, noise, "noise").r2 < 0.05
     half = property_direction(Z, Z[:, 0].numpy() + noise * float(Z[:, 0].std()), "half")
@@ -52,7 +52,7 @@ def test_what_is_not_in_z_is_not_found_in_molecules_that_were_not_learned_from()
     assert half.r2 == property_direction(Z, Z[:, 0].numpy() + noise * float(Z[:, 0].std()), "").r2
 
 
-def test_molecules_without_a_value_or_a_vector_are_left_out() -> None:
+def test_property_direction_leaves_out_nan_values_and_vectors() -> None:
     values, z = Z[:, 2].numpy().copy(), Z.clone()
     values[::3], z[1::3] = math.nan, math.nan
     torch.testing.assert_close(
@@ -60,7 +60,7 @@ def test_molecules_without_a_value_or_a_vector_are_left_out() -> None:
     )
 
 
-def test_the_difference_of_means_is_a_direction() -> None:
+def test_group_direction_is_the_difference_of_means() -> None:
     first, second = Z[Z[:, 2] == -3], Z[Z[:, 2] == 3]
     found = group_direction(first, second, "carbonyl")
     torch.testing.assert_close(found.unit, unit(0, 0, 1))
@@ -72,7 +72,7 @@ def test_the_difference_of_means_is_a_direction() -> None:
     assert torch.equal(group_direction(torch.cat([first, nan]), second, "").unit, found.unit)
 
 
-def test_a_head_is_a_direction() -> None:
+def test_head_direction_is_the_row_of_the_property_head() -> None:
     found = head_direction(GRID, "b")
     assert torch.equal(found.unit, unit(0, 1, 0))
     assert found.slope == 1
@@ -81,7 +81,7 @@ def test_a_head_is_a_direction() -> None:
         head_direction(GRID, "c")
 
 
-def test_holding_others_leaves_what_they_do_not_share() -> None:
+def test_orthogonalize_removes_the_part_along_held_directions() -> None:
     mixed = direction("mixed", 1, 1, 0)
     held = orthogonalize(mixed, [direction("b", 0, 1, 0)])
     torch.testing.assert_close(held.unit, unit(1, 0, 0))
@@ -100,12 +100,12 @@ def test_holding_others_leaves_what_they_do_not_share() -> None:
     torch.testing.assert_close(again.unit, unit(0, 0, 1))
 
 
-def test_nothing_is_left_if_all_of_it_is_to_be_held() -> None:
+def test_orthogonalize_with_nothing_left_raises() -> None:
     with pytest.raises(ConfigError, match=r"nothing of a is left when b, c must not change"):
         orthogonalize(direction("a", 1, 1, 0), [direction("b", 1, 0, 0), direction("c", 0, 1, 0)])
 
 
-def test_a_walk_grows_what_it_is_along_and_nothing_else() -> None:
+def test_traverse_changes_only_the_property_of_its_direction() -> None:
     path = traverse(GRID, GRID.at(5, 4, "S"), direction("a", 1, 0, 0), length=3, steps=30)
     assert path.molecules == [GRID.at(a, 4, "S") for a in (2, 3, 4, 5, 6, 7, 8)]
     assert (path.t[0], path.t[30], path.t[-1]) == (-3.0, 0.0, 3.0)
@@ -118,7 +118,7 @@ def test_a_walk_grows_what_it_is_along_and_nothing_else() -> None:
     assert (-direction("a", 1, 0, 0)).slope == -1
 
 
-def test_a_walk_along_what_is_held_does_not_change_it() -> None:
+def test_traverse_with_a_held_direction_keeps_the_held_property() -> None:
     values = {"a": Z[:, 0] + Z[:, 1], "b": Z[:, 1]}
     found = {name: property_direction(Z, v.numpy(), name) for name, v in values.items()}
     path = traverse(
@@ -128,12 +128,12 @@ def test_a_walk_along_what_is_held_does_not_change_it() -> None:
 
 
 @pytest.mark.parametrize("numbers", [{"length": 0.0}, {"length": -1.0}, {"steps": 0}])
-def test_walks_that_lead_nowhere_are_refused(numbers: dict[str, float]) -> None:
+def test_traverse_with_invalid_length_or_steps_raises(numbers: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         traverse(GRID, GRID.at(5, 4, "S"), direction("a", 1, 0, 0), **numbers)  # type: ignore[arg-type]
 
 
-def test_an_analogy_makes_the_same_change() -> None:
+def test_analogy_makes_the_same_change() -> None:
     a, b, c = GRID.at(4, 4, "O"), GRID.at(4, 4, "N"), GRID.at(6, 5, "O")
     found = analogy(GRID, a, b, c, n=50)
     answer = found.found[0]
@@ -148,7 +148,7 @@ def test_an_analogy_makes_the_same_change() -> None:
     assert changes[0] >= max(changes) - 0.1
 
 
-def test_nothing_changed_is_no_change() -> None:
+def test_same_transformation_without_a_change_is_zero() -> None:
     assert same_transformation("CCO", "CCO", "CCN", ["CCC"]) == [0.0]
     assert same_transformation("CCO", "CCN", "CCCO", ["CCCO"]) == [0.0]
     (same,) = same_transformation("CCO", "CCN", "CCO", ["CCN"])
@@ -156,7 +156,7 @@ def test_nothing_changed_is_no_change() -> None:
     assert (same, back) == (pytest.approx(1), pytest.approx(-1))
 
 
-def test_too_little_to_learn_from_is_refused() -> None:
+def test_directions_from_too_few_or_equal_values_raise() -> None:
     with pytest.raises(DataError, match="at least 10"):
         property_direction(Z[:9], Z[:9, 0].numpy(), "a")
     with pytest.raises(DataError, match="different values"):
@@ -169,7 +169,7 @@ def test_too_little_to_learn_from_is_refused() -> None:
         group_direction(Z[:20], Z[:20], "same")
 
 
-def test_in_a_real_space_a_walk_along_a_head_moves_its_prediction_only(
+def test_traverse_in_qm9_moves_one_prediction_and_keeps_held_ones(
     qm9: LatentSpace,
 ) -> None:
     heads = {name: head_direction(qm9, name) for name in qm9.properties}

@@ -1,3 +1,5 @@
+"""`write_table`: campaign tables as CSV, TSV, Parquet and SDF."""
+
 from __future__ import annotations
 
 import os
@@ -25,7 +27,7 @@ TABLE = pd.DataFrame(
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet"])
-def test_a_table_comes_back(tmp_path: Path, ending: str) -> None:
+def test_write_table_is_read_back_equal(tmp_path: Path, ending: str) -> None:
     file = tmp_path / f"t{ending}"
     write_table(TABLE, file)
     read = {
@@ -38,7 +40,7 @@ def test_a_table_comes_back(tmp_path: Path, ending: str) -> None:
     assert [p.name for p in tmp_path.iterdir()] == [file.name]
 
 
-def test_sdf_holds_molecules_with_their_data(tmp_path: Path) -> None:
+def test_write_table_sdf_holds_molecules_with_data(tmp_path: Path) -> None:
     file = tmp_path / "t.sdf"
     write_table(TABLE, file)
     first, second = Chem.SDMolSupplier(str(file))
@@ -48,7 +50,7 @@ def test_sdf_holds_molecules_with_their_data(tmp_path: Path) -> None:
     assert set(second.GetPropNames()) == {"id", "smiles"}
 
 
-def test_sdf_titles_are_names_of_compounds_and_are_read_once(tmp_path: Path) -> None:
+def test_write_table_sdf_titles_are_compound_names(tmp_path: Path) -> None:
     table = TABLE.assign(**{"Compound ID": ["CMP-1", None], "Operator": ["AB", "CD"]})
     write_table(table, tmp_path / "t.sdf")
     first, second = Chem.SDMolSupplier(str(tmp_path / "t.sdf"))
@@ -70,9 +72,7 @@ ODD = (
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".sdf", ".parquet"])
-def test_odd_texts_and_names_neither_break_a_table_nor_are_lost(
-    tmp_path: Path, ending: str
-) -> None:
+def test_write_table_keeps_odd_texts_and_column_names(tmp_path: Path, ending: str) -> None:
     texts = list(ODD)
     table = pd.DataFrame(
         {
@@ -106,7 +106,7 @@ def test_odd_texts_and_names_neither_break_a_table_nor_are_lost(
         assert back[1] == "a\n $$$$\nb"
 
 
-def test_a_full_disk_leaves_no_part_of_a_table(tmp_path: Path) -> None:
+def test_write_table_on_a_full_disk_leaves_no_partial_file(tmp_path: Path) -> None:
     """The process may write no file larger than a part of the table."""
     code = """
 import resource, sys
@@ -140,7 +140,7 @@ for ending in sys.argv[1:]:
     assert {path.name for path in tmp_path.iterdir()} == {f"first{ending}" for ending in endings}
 
 
-def test_what_cannot_be_written_is_said_first(tmp_path: Path) -> None:
+def test_check_can_write_table_raises_for_invalid_paths(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("")
     for file, message in (
         (tmp_path / "t.csv", r"exists; choose another name, or overwrite it \(--overwrite\)"),

@@ -1,4 +1,4 @@
-"""Pictures: complete, the same each time, and readable by those who look for words in them."""
+"""Figures of molecules: complete, reproducible, and with text that can be searched."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GRID = DenseToySpace()
 FIRST, LAST = GRID.at(2, 4, "O"), GRID.at(5, 4, "O")
 
 
-def texts(file: Path) -> list[str]:
+def svg_texts(file: Path) -> list[str]:
     """All words of an SVG."""
     return [
         "".join(element.itertext()).strip()
@@ -40,14 +40,14 @@ def texts(file: Path) -> list[str]:
     ]
 
 
-def ways(n: int) -> list[AscentPath]:
+def toy_ascents(n: int) -> list[AscentPath]:
     return gradient_ascent(GRID, [FIRST, LAST][:n], "-distance", step=1)
 
 
 DRAWINGS: dict[str, Callable[[Path], Path]] = {
     "path": lambda file: draw_path(interpolate(GRID, FIRST, LAST, steps=12), file),
-    "ascent": lambda file: draw_ascents(ways(1), file),
-    "ascents": lambda file: draw_ascents(ways(2), file),
+    "ascent": lambda file: draw_ascents(toy_ascents(1), file),
+    "ascents": lambda file: draw_ascents(toy_ascents(2), file),
     "neighbours": lambda file: draw_neighbors(
         neighbors(GRID, FIRST, radii=[0.3, 1.0], n=20), file, columns=3
     ),
@@ -81,13 +81,13 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.mark.parametrize("name", sorted(SAID))
-def test_a_picture_says_what_it_shows(name: str, drawn: Callable[[str], Path]) -> None:
-    found = texts(drawn(name))
+def test_figures_contain_their_texts(name: str, drawn: Callable[[str], Path]) -> None:
+    found = svg_texts(drawn(name))
     assert set(SAID[name]) <= set(found), found
     assert b"<dc:date>" not in drawn(name).read_bytes()
 
 
-def test_pictures_have_the_same_bytes_each_time(
+def test_draw_path_writes_the_same_bytes_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("molvae.analysis.style.PNG_DPI", 50)
@@ -113,7 +113,7 @@ def test_draw_path_svg_holds_each_molecule_once_with_rdkit_colors(
     assert "#FF0000" in file.read_text()  # oxygen
 
 
-def test_depict_small_molecule_is_drawn_no_larger_than_others() -> None:
+def test_depict_of_a_small_molecule_has_the_usual_bond_length() -> None:
     svg = depict(parse("CC"), [], [], 132, 93, "svg")
     lines = re.findall(r"d='M ([\d.]+),([\d.]+) L ([\d.]+),([\d.]+)'", svg)
     longest = max(math.dist(numbers[:2], numbers[2:]) for numbers in (
@@ -121,7 +121,7 @@ def test_depict_small_molecule_is_drawn_no_larger_than_others() -> None:
     assert longest == pytest.approx(30, abs=0.2)
 
 
-def test_draw_path_own_figure_edited_is_not_replaced(tmp_path: Path) -> None:
+def test_draw_path_overwrite_refuses_an_edited_figure(tmp_path: Path) -> None:
     path = interpolate(GRID, FIRST, LAST, steps=2)
     file = draw_path(path, tmp_path / "p.svg")
     with pytest.raises(ConfigError, match="overwrite"):
@@ -132,42 +132,42 @@ def test_draw_path_own_figure_edited_is_not_replaced(tmp_path: Path) -> None:
         draw_path(path, file, overwrite=True)
 
 
-def test_of_many_molecules_the_longest_are_drawn_with_both_ends(tmp_path: Path) -> None:
+def test_draw_path_most_draws_the_longest_segments_and_both_ends(tmp_path: Path) -> None:
     path = interpolate(GRID, GRID.at(1, 4, "O"), GRID.at(9, 4, "O"), steps=40)
-    found = texts(draw_path(path, tmp_path / "p.svg", most=4))
+    found = svg_texts(draw_path(path, tmp_path / "p.svg", most=4))
     assert any("length 8.0, 4 of 9 segments drawn" in text for text in found)
     assert {"t 0.00 to 0.05", "t 0.95 to 1.00"} <= set(found)
 
 
-def test_where_there_is_no_molecule_it_is_said(tmp_path: Path) -> None:
+def test_draw_path_without_molecule_shows_a_note(tmp_path: Path) -> None:
     z = GRID.encode([FIRST]).repeat(2, 1)
     z[1] -= 5
     path = decode_path(GRID, z, [0.0, 9.0], name="out", start=FIRST)
-    assert "no molecule" in texts(draw_path(path, tmp_path / "p.svg"))
+    assert "no molecule" in svg_texts(draw_path(path, tmp_path / "p.svg"))
 
 
-def test_trials_are_placed_with_a_legend(tmp_path: Path) -> None:
+def test_draw_projection_of_a_campaign_has_legend_and_labels(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:  # type: ignore[attr-defined]
         campaign.run(12)
         found = project(GRID, GRID.molecules, overlay=campaign)
-    said = texts(draw_projection(found, tmp_path / "c.svg", most=3))
+    said = svg_texts(draw_projection(found, tmp_path / "c.svg", most=3))
     assert {"initial molecules", "new molecules", "10", "11", "12"} <= set(said)
 
 
 @pytest.mark.parametrize("name", ["p.gif", "no/folder/p.svg"])
-def test_files_that_cannot_be_are_refused(name: str, tmp_path: Path) -> None:
+def test_draw_path_to_an_invalid_file_raises(name: str, tmp_path: Path) -> None:
     path = interpolate(GRID, FIRST, LAST, steps=2)
     with pytest.raises(ConfigError, match="p"):
         draw_path(path, tmp_path / name)
 
 
-def test_draw_neighbours_search_for_common_parts_cancelled_is_said(
+def test_draw_neighbors_with_cancelled_comparison_shows_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = neighbors(GRID, FIRST, radii=(1.0,), n=6, seed=0)
-    words = " ".join(texts(draw_neighbors(found, tmp_path / "a.svg")))
+    words = " ".join(svg_texts(draw_neighbors(found, tmp_path / "a.svg")))
     assert "highlighted: what the molecule lacks" in words
     assert "not compared" not in words
     monkeypatch.setattr("molvae.chem.depiction.common_substructure", lambda *_: None)
-    words = " ".join(texts(draw_neighbors(found, tmp_path / "b.svg")))
+    words = " ".join(svg_texts(draw_neighbors(found, tmp_path / "b.svg")))
     assert f"{len(found.found)} not compared" in words

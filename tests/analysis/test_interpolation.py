@@ -1,4 +1,4 @@
-"""Ways from molecule to molecule: what is on them, and where they lead."""
+"""`interpolate`: paths between molecules, their segments and their curves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.toys import DenseToySpace, ForgetfulToySpace
 GRID = DenseToySpace()
 
 
-def test_a_straight_way_has_every_molecule_on_the_line_once() -> None:
+def test_interpolate_linear_has_every_molecule_on_the_line_once() -> None:
     path = interpolate(GRID, GRID.at(2, 4, "O"), GRID.at(6, 4, "O"), steps=40)
     assert path.molecules == [GRID.at(a, 4, "O") for a in (2, 3, 4, 5, 6)]
     assert [stop.smiles for stop in path.segments] == path.molecules
@@ -40,7 +40,7 @@ def test_a_straight_way_has_every_molecule_on_the_line_once() -> None:
         assert after.first == before.last + 1
 
 
-def test_a_stop_tells_similarity_properties_and_how_usual_it_is() -> None:
+def test_interpolate_segments_have_similarity_properties_and_percentile() -> None:
     first, last = GRID.at(2, 4, "O"), GRID.at(6, 4, "O")
     path = interpolate(GRID, first, last, steps=8, properties=("MW", "logP"))
     bits = morgan_bits([stop.smiles or "" for stop in path.segments])
@@ -58,7 +58,7 @@ def test_a_stop_tells_similarity_properties_and_how_usual_it_is() -> None:
     assert len(table) == len(path.segments)
 
 
-def test_a_way_may_lead_through_several_molecules() -> None:
+def test_interpolate_passes_through_several_molecules() -> None:
     corners = [GRID.at(2, 2, "N"), GRID.at(4, 2, "N"), GRID.at(4, 5, "N")]
     path = interpolate(GRID, *corners, steps=10)
     assert path.molecules == [
@@ -69,14 +69,14 @@ def test_a_way_may_lead_through_several_molecules() -> None:
     assert (path.t[-1], path.start, path.end) == (2.0, corners[0], corners[2])
 
 
-def test_a_way_back_comes_to_a_molecule_again() -> None:
+def test_interpolate_there_and_back_repeats_the_segment() -> None:
     a, b = GRID.at(2, 2, "N"), GRID.at(3, 2, "N")
     path = interpolate(GRID, a, b, a, steps=4)
     assert [stop.smiles for stop in path.segments] == [a, b, a]
     assert path.molecules == [a, b]
 
 
-def test_what_decodes_to_nothing_is_a_stop_without_a_molecule() -> None:
+def test_decode_path_without_molecule_gives_a_segment_with_none() -> None:
     corner, far = GRID.at(1, 1, "O"), torch.tensor([[-4.0, -4, -3], [-7, -4, -3]]).double()
     from molvae.analysis.interpolation import decode_path
 
@@ -88,7 +88,7 @@ def test_what_decodes_to_nothing_is_a_stop_without_a_molecule() -> None:
     assert list(path.table()["similarity"].isna()) == [False, True]
 
 
-def test_ends_that_no_vector_decodes_to_are_named() -> None:
+def test_interpolate_ends_without_a_vector_warn_and_are_recorded() -> None:
     space = ForgetfulToySpace()
     with pytest.warns(MolvaeWarning, match="and 1 more"):
         path = interpolate(space, space.at(2, 2, "O"), space.at(4, 2, "O"))
@@ -96,7 +96,7 @@ def test_ends_that_no_vector_decodes_to_are_named() -> None:
     assert path.molecules == [space.at(a, 2, "O") for a in (3, 4, 5)]
 
 
-def test_a_great_circle_keeps_its_distance_from_the_origin() -> None:
+def test_slerp_interpolates_norm_and_angle() -> None:
     a, b = torch.tensor([2.0, 0, 0]).double(), torch.tensor([0.0, 4, 0]).double()
     shares = torch.linspace(0, 1, 5).double()
     points = slerp(a, b, shares)
@@ -106,7 +106,7 @@ def test_a_great_circle_keeps_its_distance_from_the_origin() -> None:
 
 
 @pytest.mark.parametrize("b", [[4.0, 0.0], [-2.0, 0.0], [0.0, 0.0], [2.0, 0.0]])
-def test_without_a_great_circle_the_way_is_straight(b: list[float]) -> None:
+def test_slerp_without_a_great_circle_is_linear(b: list[float]) -> None:
     a, end = torch.tensor([2.0, 0.0]).double(), torch.tensor(b).double()
     shares = torch.linspace(0, 1, 5).double()
     assert torch.equal(slerp(a, end, shares), linear(a, end, shares))
@@ -122,7 +122,7 @@ class Bell:
 
 
 @pytest.mark.parametrize("weight", [2.0, 10.0, 40.0])
-def test_a_way_along_the_density_is_the_curve_that_calculus_gives(weight: float) -> None:
+def test_along_density_equals_the_exact_curve(weight: float) -> None:
     """The smallest integral of z'^2 + weight z^2 / 2 has z'' = weight / 2 z: a cosh in x."""
     a, b = torch.tensor([3.0, -2.0]).double(), torch.tensor([3.0, 2.0]).double()
     (middle,) = along_density(Bell(), a, b, torch.tensor([0.5]).double(), weight=weight)  # type: ignore[arg-type]
@@ -130,7 +130,7 @@ def test_a_way_along_the_density_is_the_curve_that_calculus_gives(weight: float)
     assert middle[1].item() == pytest.approx(0, abs=1e-4)
 
 
-def test_without_weight_the_way_along_the_density_is_straight() -> None:
+def test_along_density_with_zero_weight_is_linear() -> None:
     a, b = torch.tensor([3.0, -2.0]).double(), torch.tensor([3.0, 2.0]).double()
     shares = torch.linspace(0, 1, 7).double()
     bent = along_density(Bell(), a, b, shares, weight=0)  # type: ignore[arg-type]
@@ -139,7 +139,7 @@ def test_without_weight_the_way_along_the_density_is_straight() -> None:
     torch.testing.assert_close(same, a.repeat(7, 1))
 
 
-def test_the_three_kinds_begin_and_end_alike_and_differ_in_between() -> None:
+def test_interpolate_kinds_share_ends_and_differ_between() -> None:
     ends = GRID.at(1, 5, "O"), GRID.at(9, 8, "S")
     ways = {kind: interpolate(GRID, *ends, kind=kind) for kind in ("linear", "slerp", "density")}  # type: ignore[arg-type]
     z = GRID.encode(list(ends))
@@ -160,14 +160,14 @@ def test_the_three_kinds_begin_and_end_alike_and_differ_in_between() -> None:
         ({"properties": ["beauty"]}, UnknownNameError, "beauty"),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_interpolate_with_invalid_arguments_raises(
     arguments: dict[str, object], error: type[Exception], part: str
 ) -> None:
     with pytest.raises(error, match=part):
         interpolate(GRID, GRID.at(2, 2, "O"), GRID.at(4, 2, "O"), **arguments)  # type: ignore[arg-type]
 
 
-def test_molecules_are_refused_as_the_space_refuses_them() -> None:
+def test_interpolate_of_unreadable_molecules_raises() -> None:
     with pytest.raises(ConfigError, match="two molecules"):
         interpolate(GRID, "OCOC")
     with pytest.raises(InvalidMoleculeError):
@@ -176,7 +176,7 @@ def test_molecules_are_refused_as_the_space_refuses_them() -> None:
         interpolate(GRID, "OCOC", "c1ccccc1")
 
 
-def test_no_molecule_is_similar_to_nothing() -> None:
+def test_similarities_of_no_molecule_are_nan() -> None:
     found = similarities([None, "CCO", "CCO"], ["OCC", "CCN"])
     assert np.isnan(found[0]).all()
     assert found[1].tolist() == found[2].tolist()
@@ -184,12 +184,12 @@ def test_no_molecule_is_similar_to_nothing() -> None:
     assert similarities([], ["C"]).shape == (0, 1)
 
 
-def test_the_box_means_the_same_as_to_the_surrogates() -> None:
+def test_box_of_analysis_equals_box_of_surrogates() -> None:
     assert BOX_IN_SDS == kernels.BOX_IN_SDS
 
 
 @pytest.mark.parametrize("kind", ["linear", "slerp", "density"])
-def test_in_a_real_space_a_way_begins_and_ends_at_its_molecules(
+def test_interpolate_in_qm9_begins_and_ends_at_its_molecules(
     qm9: LatentSpace, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("molvae.analysis.interpolation.BENDS", 10)

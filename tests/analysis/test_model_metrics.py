@@ -1,4 +1,4 @@
-"""Measures of a model, on models whose answers are known."""
+"""`evaluate` and its measures, on models whose answers are known."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SMALL = {"n_draws": 20, "fcd": False}
 
 
 @pytest.mark.slow
-def test_the_bundled_model_is_faithful_and_always_valid(space: LatentSpace) -> None:
+def test_evaluate_of_zinc250k_is_faithful_and_valid(space: LatentSpace) -> None:
     molecules = sample_molecules("zinc250k", 100, seed=5)
     result = evaluate(space, molecules, n_samples=100, training=molecules, **SMALL)
     assert result["molecules"] == 100
@@ -49,7 +49,7 @@ def test_the_bundled_model_is_faithful_and_always_valid(space: LatentSpace) -> N
     assert result["training_logP_shift_in_sds"] == pytest.approx(0)
 
 
-def test_the_same_seed_gives_the_same_numbers(space: LatentSpace) -> None:
+def test_evaluate_is_reproducible_by_seed(space: LatentSpace) -> None:
     first, second = (
         evaluate(space, ["CCO", "CCN"], n_samples=5, n_draws=3, fcd=False, seed=1) for _ in range(2)
     )
@@ -58,7 +58,7 @@ def test_the_same_seed_gives_the_same_numbers(space: LatentSpace) -> None:
         assert value == second[name] or (math.isnan(value) and math.isnan(second[name])), name
 
 
-def test_unreadable_molecules_count_as_not_reconstructed(space: LatentSpace) -> None:
+def test_reconstruction_metrics_count_unreadable_molecules_as_failures(space: LatentSpace) -> None:
     molecules = sample_molecules("zinc250k", 8, seed=5)
     alone = reconstruction_metrics(space, molecules)
     mixed = reconstruction_metrics(space, [*molecules, *["CC[Se]CC"] * 8])
@@ -69,7 +69,7 @@ def test_unreadable_molecules_count_as_not_reconstructed(space: LatentSpace) -> 
         evaluate(space, ["CC[Se]CC"], **SMALL)
 
 
-def test_a_decoder_that_always_writes_the_same(
+def test_evaluate_of_a_constant_decoder_has_known_values(
     space: LatentSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(space, "decode", lambda z, **_: ["CCO"] * len(torch.as_tensor(z)))
@@ -84,7 +84,7 @@ def test_a_decoder_that_always_writes_the_same(
     assert result["posterior_tanimoto"] == pytest.approx(0.5)
 
 
-def test_a_property_that_is_linear_in_z_is_read_off_it(
+def test_regression_finds_properties_linear_in_z(
     space: LatentSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     z = torch.randn(400, space.dim, generator=torch.Generator().manual_seed(0)).double()
@@ -99,7 +99,7 @@ def test_a_property_that_is_linear_in_z_is_read_off_it(
     assert all(math.isnan(value) for value in regression(space, ["C"] * 10).values())
 
 
-def test_the_figure_is_drawn_and_other_names_are_refused(tmp_path: Path) -> None:
+def test_draw_measures_writes_figures_and_refuses_other_file_endings(tmp_path: Path) -> None:
     found = {"same_at_0.1": 0.9, "tanimoto_at_0.1": 0.95, "neighbor_tanimoto_1": 0.3}
     found |= {"distance_tanimoto_correlation": -0.7, "trustworthiness": 0.9}
     for source in ("prior", "generated"):
@@ -111,7 +111,7 @@ def test_the_figure_is_drawn_and_other_names_are_refused(tmp_path: Path) -> None
         draw_measures(found, tmp_path / "a.txt")
 
 
-def test_nothing_to_evaluate_on_is_an_error(space: LatentSpace) -> None:
+def test_evaluate_without_molecules_or_draws_raises(space: LatentSpace) -> None:
     with pytest.raises(DataError, match="at least one"):
         evaluate(space, [])
     for wrong in ({"n_draws": 0}, {"n_samples": -1}):
@@ -138,7 +138,7 @@ class Described(Fingerprints):
         return torch.from_numpy(descriptors(smiles)) * self.factor
 
 
-def test_linear_readout_of_descriptors_is_perfect_and_of_nothing_is_zero() -> None:
+def test_linear_readout_of_descriptors_is_perfect_and_of_constants_is_zero() -> None:
     molecules = sample_molecules("zinc250k", 150, seed=5)
     found = linear_readout(Described(2.0), molecules)  # type: ignore[arg-type]
     assert found["r2_ridge_descriptors"] > 0.99
@@ -150,7 +150,7 @@ def test_linear_readout_of_descriptors_is_perfect_and_of_nothing_is_zero() -> No
     assert all(map(math.isnan, few.values()))
 
 
-def test_smoothness_tells_similarity_of_changed_molecules_alone() -> None:
+def test_smoothness_separates_similarity_of_changed_molecules() -> None:
     molecules = ["CCCCCO", "CCCCCN"]
 
     class Replies(Fingerprints):
@@ -170,7 +170,7 @@ def test_smoothness_tells_similarity_of_changed_molecules_alone() -> None:
     assert found["changed_tanimoto_at_0.3"] == found["tanimoto_at_0.3"] < alike
 
 
-def test_geometry_of_fingerprints_themselves_is_nearly_perfect() -> None:
+def test_geometry_of_fingerprint_vectors_is_nearly_perfect() -> None:
     molecules = sample_molecules("zinc250k", 150, seed=5)
     found = geometry(Fingerprints(1.0), molecules)  # type: ignore[arg-type]
     assert found["distance_tanimoto_correlation"] < -0.95
@@ -180,7 +180,7 @@ def test_geometry_of_fingerprints_themselves_is_nearly_perfect() -> None:
     assert sample_by_rank == sorted(sample_by_rank, reverse=True)
 
 
-def test_geometry_of_a_point_and_of_few_molecules_is_not_a_number() -> None:
+def test_geometry_of_equal_z_and_of_few_molecules_is_nan() -> None:
     molecules = sample_molecules("zinc250k", 60, seed=5)
     found = geometry(Fingerprints(0.0), molecules)  # type: ignore[arg-type]
     assert math.isnan(found["distance_tanimoto_correlation"])

@@ -1,4 +1,4 @@
-"""What is around a molecule, by how far away it is."""
+"""`neighbors`: molecules around a molecule, by distance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIDDLE = GRID.at(5, 5, "N")
 CORNER = GRID.at(1, 1, "O")
 
 
-def test_directions_are_even_over_the_sphere() -> None:
+def test_unit_vectors_are_uniform_over_the_sphere() -> None:
     u = unit_vectors(4000, 3, seed=0)
     torch.testing.assert_close(u.norm(dim=1), torch.ones(4000).double())
     assert u.mean(dim=0).abs().max() < 0.05
@@ -29,14 +29,14 @@ def test_directions_are_even_over_the_sphere() -> None:
     assert not torch.equal(u, unit_vectors(4000, 3, seed=1))
 
 
-def test_nearer_than_half_way_to_the_next_there_is_only_the_molecule() -> None:
+def test_neighbors_at_a_small_radius_are_the_molecule_itself() -> None:
     found = neighbors(GRID, MIDDLE, radii=[0.49], n=50)
     assert (found.same, found.nothing, found.found) == ((50,), (0,), ())
     assert found.table().empty
     assert math.isnan(found.summary()["similarity"][0])
 
 
-def test_the_next_ones_are_found_at_the_radius_where_they_begin() -> None:
+def test_neighbors_are_listed_at_the_first_radius_of_their_cell() -> None:
     found = neighbors(GRID, MIDDLE, radii=[1.4, 0.4, 0.9], n=400)
     assert found.radii == (0.4, 0.9, 1.4)
     by_radius = {
@@ -55,7 +55,7 @@ def test_the_next_ones_are_found_at_the_radius_where_they_begin() -> None:
             assert (one.count, one.similarity) >= (after.count, after.similarity)
 
 
-def test_every_vector_is_counted_once() -> None:
+def test_neighbors_count_every_vector_once() -> None:
     found = neighbors(GRID, CORNER, radii=[0.3, 1.0, 3.0, 5.0], n=200)
     for place in range(4):
         others = sum(one.counts[place] for one in found.found)
@@ -68,7 +68,7 @@ def test_every_vector_is_counted_once() -> None:
     assert summary["new"].sum() == len(found.found)
 
 
-def test_similarity_and_properties_are_those_of_the_molecule() -> None:
+def test_neighbors_table_has_similarity_and_properties() -> None:
     found = neighbors(GRID, MIDDLE, radii=[1.0, 2.0], n=60, properties=["logP"])
     table = found.table()
     assert list(table.columns) == ["smiles", "radius", "count", "similarity", "logP", "percentile"]
@@ -81,18 +81,18 @@ def test_similarity_and_properties_are_those_of_the_molecule() -> None:
     assert second == pytest.approx(mean / sum(weights))
 
 
-def test_the_same_seed_gives_the_same_neighbours() -> None:
+def test_neighbors_are_reproducible_by_seed() -> None:
     found = [neighbors(GRID, MIDDLE, radii=[2.0], n=20, seed=seed).found for seed in (0, 0, 1)]
     assert found[0] == found[1] != found[2]
 
 
-def test_the_place_itself_is_drawn_once() -> None:
+def test_neighbors_at_radius_zero_are_drawn_once() -> None:
     found = neighbors(GRID, MIDDLE, radii=[0, 0.1], n=30)
     assert found.same == (1, 30)
     assert found.at == MIDDLE
 
 
-def test_a_molecule_without_a_vector_is_named() -> None:
+def test_neighbors_of_a_molecule_without_vector_warn() -> None:
     space = ForgetfulToySpace()
     with pytest.warns(MolvaeWarning, match="no vector that decodes to"):
         found = neighbors(space, MIDDLE, radii=[0.1], n=5)
@@ -102,12 +102,12 @@ def test_a_molecule_without_a_vector_is_named() -> None:
 
 
 @pytest.mark.parametrize(("radii", "n"), [([], 5), ([-1.0], 5), ([1.0], 0), ([math.nan], 5)])
-def test_what_makes_no_sense_is_refused(radii: list[float], n: int) -> None:
+def test_neighbors_with_invalid_arguments_raise(radii: list[float], n: int) -> None:
     with pytest.raises(ConfigError):
         neighbors(GRID, MIDDLE, radii=radii, n=n)
 
 
-def test_in_a_real_space_fewer_are_the_same_further_away(qm9: LatentSpace) -> None:
+def test_neighbors_in_qm9_differ_more_at_larger_radii(qm9: LatentSpace) -> None:
     found = neighbors(qm9, "OCc1cc[nH]c1", radii=[0.5, 3.0, 6.0], n=40)
     assert found.missed == ()
     assert found.same[0] == 40

@@ -1,4 +1,4 @@
-"""Maps: what is in one plane stays there, and others find their place in it."""
+"""`project`: maps of the latent space in a plane, and molecules placed on them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.toys import DenseToySpace, begin
 GRID = DenseToySpace()
 
 
-def test_points_of_a_plane_keep_their_distances() -> None:
+def test_fit_projection_of_a_plane_keeps_distances() -> None:
     generator = torch.Generator().manual_seed(0)
     flat = torch.randn(40, 2, generator=generator).double() * torch.tensor([3.0, 1.0])
     turn = torch.linalg.qr(torch.randn(6, 6, generator=generator).double()).Q[:2]
@@ -37,7 +37,7 @@ def test_points_of_a_plane_keep_their_distances() -> None:
     torch.testing.assert_close(torch.from_numpy(put(flat[:1] @ turn + 5)), where[:1])
 
 
-def test_a_map_holds_the_data_with_its_values() -> None:
+def test_project_gives_positions_and_values_of_the_data() -> None:
     found = project(GRID, GRID.molecules, color="mw")
     assert found.color == "MW"
     assert [spot.smiles for spot in found.molecules] == GRID.molecules
@@ -50,7 +50,7 @@ def test_a_map_holds_the_data_with_its_values() -> None:
     np.testing.assert_allclose(table[["x", "y"]], found.transform(GRID.encode(GRID.molecules)))
 
 
-def test_molecules_are_placed_where_their_codes_are() -> None:
+def test_project_overlay_places_molecules_at_their_encodings() -> None:
     others = [GRID.at(1, 1, "O"), GRID.at(9, 9, "S")]
     found = project(GRID, GRID.molecules[::5], values=range(65), color="own", overlay=others)
     placed = [spot for spot in found.molecules if spot.kind == "overlay"]
@@ -65,7 +65,7 @@ def test_molecules_are_placed_where_their_codes_are() -> None:
     )
 
 
-def test_what_the_space_cannot_read_is_counted(qm9: LatentSpace) -> None:
+def test_project_skips_unencodable_molecules_and_warns(qm9: LatentSpace) -> None:
     with pytest.warns(MolvaeWarning, match="1 of"):
         found = project(qm9, ["CCO", "CCN", "CCCO", "[Xe]"], overlay=["CC", "C[Se]C"])
     assert found.skipped == 2
@@ -73,7 +73,7 @@ def test_what_the_space_cannot_read_is_counted(qm9: LatentSpace) -> None:
     assert found.molecules[-1].label == "1"
 
 
-def test_trials_of_a_campaign_are_placed_by_their_own_vectors(tmp_path: Path) -> None:
+def test_project_overlay_of_a_campaign_places_trials_by_their_z(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:  # type: ignore[attr-defined]
         campaign.run(12)
         found = project(GRID, GRID.molecules, overlay=campaign)
@@ -92,7 +92,7 @@ def test_trials_of_a_campaign_are_placed_by_their_own_vectors(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_umap_keeps_groups_apart_and_is_a_function_of_its_seed() -> None:
+def test_fit_projection_umap_separates_groups_and_is_reproducible() -> None:
     pytest.importorskip("umap")
     generator = torch.Generator().manual_seed(0)
     groups = torch.arange(60) % 2
@@ -107,13 +107,13 @@ def test_umap_keeps_groups_apart_and_is_a_function_of_its_seed() -> None:
     np.testing.assert_array_equal(fit_projection(z, "umap", seed=1)[0](z), where)
 
 
-def test_without_umap_the_way_to_get_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_project_without_umap_raises_with_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "umap", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'molvae\[umap\]'"):
         project(GRID, GRID.molecules, method="umap")
 
 
-def test_what_makes_no_map_is_refused() -> None:
+def test_project_with_invalid_arguments_raises() -> None:
     with pytest.raises(DataError, match="at least 3"):
         project(GRID, GRID.molecules[:2])
     with pytest.raises(ConfigError, match="as many values"):

@@ -1,3 +1,5 @@
+"""Reports, figures and the live page of campaigns: their content, escaping and access."""
+
 from __future__ import annotations
 
 import math
@@ -125,7 +127,7 @@ def campaign(tmp_path: Path) -> Campaign:
     return c
 
 
-def test_it_shows_the_best_the_start_and_every_trial(campaign: Campaign, tmp_path: Path) -> None:
+def test_report_shows_the_best_initial_and_every_trial(campaign: Campaign, tmp_path: Path) -> None:
     page = report(campaign, tmp_path, top=5)
     best = campaign.best(1).iloc[0]
     start = max(t.values["hill"] for t in campaign.trials if t.origin == "start")
@@ -146,7 +148,7 @@ def test_it_shows_the_best_the_start_and_every_trial(campaign: Campaign, tmp_pat
     assert "initial molecules" in page.text
 
 
-def test_findings_of_each_molecule_are_listed_and_counted(tmp_path: Path) -> None:
+def test_report_lists_and_counts_findings_of_molecules(tmp_path: Path) -> None:
     start = ["CC(=O)Nc1ccc(OCC2CCCCC2)cc1", *(f"CC(=O)Nc1ccc({r})cc1C" for r in "CFNO")]
     settings = {"objective": "manual:a", "direction": "maximize", "start": start}
     with Campaign.create(tmp_path / "c.db", "zinc250k", **settings) as campaign:  # type: ignore[arg-type]
@@ -161,7 +163,7 @@ def test_findings_of_each_molecule_are_listed_and_counted(tmp_path: Path) -> Non
     assert ", peroxide" in html
 
 
-def test_the_direction_decides_what_is_best(tmp_path: Path) -> None:
+def test_report_of_a_minimization_shows_the_smallest_as_best(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db", direction="minimize") as c:
         c.run(10)
         page = report(c, tmp_path)
@@ -171,7 +173,7 @@ def test_the_direction_decides_what_is_best(tmp_path: Path) -> None:
     assert "value (smaller is better)" in page.words
 
 
-def test_failures_are_told_with_their_reason_and_are_not_zeros(tmp_path: Path) -> None:
+def test_report_shows_failed_trials_with_reason(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as c:
         c.tell(1, None, "did not dissolve")
         c.tell(2, -3.5)
@@ -182,14 +184,14 @@ def test_failures_are_told_with_their_reason_and_are_not_zeros(tmp_path: Path) -
     assert "The best 1 molecule " in page.words
 
 
-def test_a_campaign_without_values_has_a_report_too(tmp_path: Path) -> None:
+def test_report_of_a_campaign_without_values_is_written(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as c:
         page = report(c, tmp_path)
     assert "No trial is complete yet." in page.text
     assert page.all("svg") == page.all("img") == []
 
 
-def test_text_of_users_is_shown_and_never_run(tmp_path: Path) -> None:
+def test_report_escapes_texts_of_users(tmp_path: Path) -> None:
     name = rf"manual:{EVIL} $\frac{{"
     with begin(tmp_path / "c.db", objective=name) as c:
         c.tell(1, 1.0)
@@ -199,7 +201,7 @@ def test_text_of_users_is_shown_and_never_run(tmp_path: Path) -> None:
     assert name.removeprefix("manual:") in page.words
 
 
-def test_a_foreign_record_cannot_smuggle_anything_in(tmp_path: Path) -> None:
+def test_report_of_a_foreign_campaign_file_is_escaped(tmp_path: Path) -> None:
     """A record is a file that others may have written: nothing in it need be a molecule."""
     facts = {
         "format": 1,
@@ -219,14 +221,14 @@ def test_a_foreign_record_cannot_smuggle_anything_in(tmp_path: Path) -> None:
     assert page.text.count("cannot be drawn") == 3
 
 
-def test_it_is_written_from_a_path_and_not_over_another_file(
+def test_write_report_from_a_path_replaces_no_foreign_file(
     campaign: Campaign, tmp_path: Path
 ) -> None:
     campaign.close()
     out = tmp_path / "r.html"
     out.write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(CampaignError, match="did not write it as a report"):
+        with pytest.raises(CampaignError, match="did not write it"):
             write_report(campaign.path, out, overwrite=overwrite)
     assert out.read_text() == "mine"
     out.unlink()
@@ -238,12 +240,12 @@ def test_it_is_written_from_a_path_and_not_over_another_file(
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".draft") == []
 
 
-def test_what_cannot_be_written_is_said(campaign: Campaign, tmp_path: Path) -> None:
+def test_write_report_to_an_invalid_path_raises(campaign: Campaign, tmp_path: Path) -> None:
     with pytest.raises(CampaignError, match="there is no folder"):
         write_report(campaign, tmp_path / "nowhere" / "r.html")
     with pytest.raises(CampaignError, match="exists"):
         write_report(campaign, tmp_path, overwrite=True)
-    with pytest.raises(ConfigError, match="top must not be negative"):
+    with pytest.raises(ConfigError, match="top"):
         write_report(campaign, tmp_path / "r.html", top=-1)
     assert not (tmp_path / "r.html").exists()
 
@@ -257,7 +259,7 @@ def small_report(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("objective", ["hill", "pareto"])
-def test_a_report_of_many_trials_shows_the_best_and_the_latest_and_says_so(
+def test_report_of_many_trials_lists_the_best_and_latest_with_a_note(
     small_report: None, tmp_path: Path, objective: str
 ) -> None:
     made: dict[str, object] = (
@@ -286,7 +288,7 @@ def test_a_report_of_many_trials_shows_the_best_and_the_latest_and_says_so(
     assert len(titles) <= 3 * 10
 
 
-def test_a_report_loads_no_torch(tmp_path: Path) -> None:
+def test_write_report_imports_no_torch(tmp_path: Path) -> None:
     begin(tmp_path / "c.db", strategy="rank").close()
     code = (
         "import sys; from molvae.analysis.report import write_report as f; f('c.db', 'c.html'); "
@@ -313,11 +315,11 @@ def test_best_so_far_ignores_failed_calls() -> None:
     ("value", "shown"),
     [(0.5, "0.5000"), (-1.25, "\N{MINUS SIGN}1.250"), (1234.0, "1234"), (math.nan, "\N{EN DASH}")],
 )
-def test_numbers_have_four_digits(value: float, shown: str) -> None:
+def test_number_shows_four_digits(value: float, shown: str) -> None:
     assert number(value) == shown
 
 
-def test_it_says_which_molecules_left_the_known_world(tmp_path: Path) -> None:
+def test_report_marks_molecules_below_the_first_density_percentile(tmp_path: Path) -> None:
     known = [None, 0.0, 99.5, 0.4, 1.0, 31.25]
     start = [NewTrial(smiles="C" * n, z=[0.0], origin="start", percentile=known[n])
              for n in range(1, 3)]  # fmt: skip
@@ -339,7 +341,7 @@ def test_it_says_which_molecules_left_the_known_world(tmp_path: Path) -> None:
     assert "31.25" in page.text
 
 
-def test_where_no_density_is_known_none_is_shown(campaign: Campaign, tmp_path: Path) -> None:
+def test_report_without_density_shows_no_percentile(campaign: Campaign, tmp_path: Path) -> None:
     assert summarize(campaign).unusual is None
     assert "percentile" not in report(campaign, tmp_path).words
 
@@ -361,7 +363,7 @@ def several(tmp_path: Path) -> Campaign:
     return c
 
 
-def test_several_goals_say_what_they_are_and_how_far_they_came(
+def test_report_of_a_pareto_search_shows_front_and_hypervolume(
     several: Campaign, tmp_path: Path
 ) -> None:
     page = report(several, tmp_path, top=6)
@@ -382,7 +384,7 @@ def test_several_goals_say_what_they_are_and_how_far_they_came(
 
 
 @pytest.mark.parametrize("combine", ["desirability", "weighted_sum"])
-def test_scores_of_a_product_or_a_sum(tmp_path: Path, combine: str) -> None:
+def test_report_of_a_combined_score_shows_the_best_score(tmp_path: Path, combine: str) -> None:
     goals = ["qed", "minimize sas", "logp in 0..1"]
     with begin(tmp_path / "c.db", objective=goals, combine=combine) as c:
         c.run(16)
@@ -396,7 +398,7 @@ def test_scores_of_a_product_or_a_sum(tmp_path: Path, combine: str) -> None:
     assert "0 outside" not in page.words
 
 
-def test_a_range_and_what_breaks_a_limit_comes_after_all_else(tmp_path: Path) -> None:
+def test_report_ranks_infeasible_molecules_last(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db", objective=["logp in 0..1"], constraints=["mw <= 150"]) as c:
         c.run(20)
         page = report(c, tmp_path)
@@ -413,14 +415,14 @@ def test_a_range_and_what_breaks_a_limit_comes_after_all_else(tmp_path: Path) ->
     assert "0 to 1 is good" in page.words
 
 
-def test_none_keeps_the_limits(tmp_path: Path) -> None:
+def test_report_without_feasible_molecules_shows_no_best_value(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db", objective="qed", constraints=["mw <= 1"]) as c:
         c.run(9)
         page = report(c, tmp_path)
     assert "Best value \N{EN DASH} none is feasible" in page.words
 
 
-def test_the_volume_is_that_of_botorch() -> None:
+def test_volume_equals_the_hypervolume_of_botorch() -> None:
     import torch
     from botorch.utils.multi_objective.hypervolume import Hypervolume
 
@@ -434,14 +436,14 @@ def test_the_volume_is_that_of_botorch() -> None:
         assert (np.diff(grown) >= 0).all()
 
 
-def test_rows_without_values_add_no_volume() -> None:
+def test_hypervolume_trace_ignores_rows_with_nan() -> None:
     columns = np.array([[np.nan, np.nan], [0.5, 0.5], [np.nan, 1.0], [0.2, 2.0], [0.5, 0.5]])
     assert hypervolume_trace(columns, np.zeros(2)).tolist() == pytest.approx(
         [0.0, 0.25, 0.25, 0.55, 0.55]
     )
 
 
-def test_the_reference_is_what_goals_call_worst() -> None:
+def test_reference_point_uses_worst_values_of_objectives() -> None:
     problem = OptimizationProblem(
         objectives=(
             Objective(name="a", direction="minimize", spec=None, worst=7.0),
@@ -459,7 +461,7 @@ def test_the_reference_is_what_goals_call_worst() -> None:
 # --- the lead
 
 
-def test_what_the_lead_lacks_is_in_colour() -> None:
+def test_draw_mcs_difference_colors_atoms_the_lead_lacks() -> None:
     query = common_substructure("Cc1ccccc1Cl", "Cc1ccccc1")
     assert query is not None
     assert query.GetNumAtoms() == 7
@@ -471,7 +473,7 @@ def test_what_the_lead_lacks_is_in_colour() -> None:
     assert draw_mcs_difference("C~C", "CCO") is None
 
 
-def test_report_search_for_common_parts_cancelled_promises_no_colour(
+def test_report_with_cancelled_comparison_shows_a_note_without_color(
     campaign: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cancelled(*_: Any, **__: Any) -> Any:
@@ -487,7 +489,7 @@ def test_report_search_for_common_parts_cancelled_promises_no_colour(
     assert "in color: what the lead does not have" in page.words
 
 
-def test_a_lead_may_be_given(campaign: Campaign, tmp_path: Path) -> None:
+def test_report_with_a_lead_shows_the_lead(campaign: Campaign, tmp_path: Path) -> None:
     page = report(campaign, tmp_path, top=2, lead="OCC")
     assert next(d["alt"] for d in page.all("img")) == "Structure of CCO"
     assert "The lead not a trial" in page.words
@@ -501,7 +503,7 @@ def test_a_lead_may_be_given(campaign: Campaign, tmp_path: Path) -> None:
 # --- failures, map, the same again
 
 
-def test_failures_are_grouped_by_reason(tmp_path: Path) -> None:
+def test_report_groups_failed_trials_by_reason(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as c:
         for trial in c.trials[:3]:
             c.tell(trial.id, None, f"no pocket for {trial.smiles}")
@@ -515,7 +517,7 @@ def test_failures_are_grouped_by_reason(tmp_path: Path) -> None:
     assert "3 no pocket for SMILES 1, 2, 3" in page.words
 
 
-def test_the_map_is_the_same_each_time_and_needs_a_plane(campaign: Campaign) -> None:
+def test_latent_map_of_a_campaign_is_reproducible(campaign: Campaign) -> None:
     first, second = latent_map(summarize(campaign)), latent_map(summarize(campaign))
     assert first is not None
     assert second is not None
@@ -526,13 +528,13 @@ def test_the_map_is_the_same_each_time_and_needs_a_plane(campaign: Campaign) -> 
     assert [row.place for *_, row in places] == list(range(14, 0, -1))
 
 
-def test_a_message_may_be_a_whole_log(tmp_path: Path) -> None:
+def test_report_shortens_long_messages(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as c:
         c.tell(1, None, "no " * 100_000)
         assert len(render(c)) < 100_000
 
 
-def test_errors_replicates_and_notes_are_shown(tmp_path: Path) -> None:
+def test_report_shows_errors_and_notes(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db", objective="manual:pIC50", unit="log10") as c:
         c.tell(1, [6.0, 6.5], notes={"plate": EVIL})
         c.tell(2, 7.0)
@@ -543,7 +545,9 @@ def test_errors_replicates_and_notes_are_shown(tmp_path: Path) -> None:
     assert "pIC50 (log10)" in page.words
 
 
-def test_the_command_begins_the_same_campaign(several: Campaign, tmp_path: Path) -> None:
+def test_reproduction_command_has_objectives_constraints_and_seed(
+    several: Campaign, tmp_path: Path
+) -> None:
     several.path.with_suffix(".smi").write_text("")
     words = shlex.split(reproduction_command(several, 3).command.replace("\\\n", " "))
     assert words[:3] == ["molvae", "optimize", "several.db"]
@@ -572,7 +576,7 @@ def test_the_command_begins_the_same_campaign(several: Campaign, tmp_path: Path)
     )
 
 
-def test_what_came_from_python_is_named(campaign: Campaign, tmp_path: Path) -> None:
+def test_report_names_objects_given_from_python(campaign: Campaign, tmp_path: Path) -> None:
     page = report(campaign, tmp_path)
     assert "<hill: an object of Python>" in page.words
     assert "hill was an object given from Python" in page.words
@@ -582,7 +586,9 @@ def test_what_came_from_python_is_named(campaign: Campaign, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("format", ["svg", "png"])
-def test_figures_are_files_too(several: Campaign, tmp_path: Path, format: Any) -> None:
+def test_write_figures_writes_files_and_replaces_none(
+    several: Campaign, tmp_path: Path, format: Any
+) -> None:
     folder = tmp_path / "figures"
     paths = write_figures(several, folder, format)
     names = ["progress", "front", "map", "histogram-logP", "histogram-SAS", "histogram-QED"]
@@ -598,7 +604,7 @@ def test_figures_are_files_too(several: Campaign, tmp_path: Path, format: Any) -
         write_figures(several, tmp_path / "a" / "b", format)
 
 
-def test_names_in_figures_are_escaped(tmp_path: Path) -> None:
+def test_write_figures_escapes_names(tmp_path: Path) -> None:
     name = rf"manual:{EVIL[:20]}--><b>$\frac{{\x00"
     goals = [{"objective": name, "direction": "maximize"}, "minimize mw"]
     with begin(tmp_path / "c.db", objective=goals) as c:
@@ -610,13 +616,13 @@ def test_names_in_figures_are_escaped(tmp_path: Path) -> None:
             assert "<b>" not in path.read_text()
 
 
-def test_points_say_what_they_are(campaign: Campaign, tmp_path: Path) -> None:
+def test_report_figures_have_a_title_for_every_point(campaign: Campaign, tmp_path: Path) -> None:
     page = report(campaign, tmp_path)
     titles = len(page.all("title"))
     assert titles == 1 + 2 * 14  # of the page; progress and map
 
 
-def test_report_and_figures_from_the_command_line(
+def test_report_command_writes_report_and_figures(
     campaign: Campaign, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures = tmp_path / "f"
@@ -645,7 +651,7 @@ def get(
             return error.code, dict(error.headers), error.read().decode()
 
 
-def test_the_page_is_live_and_for_this_machine_alone(tmp_path: Path) -> None:
+def test_serve_shows_the_live_page_to_this_machine_only(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as c, serve(c.path, port=0) as address:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{22}", address)
         address = address.partition("?token=")[0]
@@ -682,7 +688,7 @@ def post(address: str, **form: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_plate_takes_values_from_those_who_have_the_token(tmp_path: Path) -> None:
+def test_serve_plate_takes_values_with_the_token_only(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as c, serve(c.path, port=0) as address:
         base, _, token = address.partition("?token=")
         trial = c.trials[0]
@@ -711,7 +717,7 @@ def test_plate_takes_values_from_those_who_have_the_token(tmp_path: Path) -> Non
         assert c.trials[1].status == "failed"
 
 
-def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
+def test_serve_of_missing_file_or_taken_port_raises(tmp_path: Path) -> None:
     with pytest.raises(CampaignError, match="there is no campaign file"), serve(tmp_path / "no.db"):
         pass
     with begin(tmp_path / "c.db") as c, serve(c.path, port=0) as address:
@@ -728,7 +734,7 @@ def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
         assert "there is no campaign file" in text
 
 
-def test_many_may_look_at_once(campaign: Campaign) -> None:
+def test_serve_answers_parallel_requests(campaign: Campaign) -> None:
     with serve(campaign.path, port=0) as address:
         seen: list[int] = []
         threads = [threading.Thread(target=lambda: seen.append(get(address)[0])) for _ in range(4)]
@@ -740,7 +746,7 @@ def test_many_may_look_at_once(campaign: Campaign) -> None:
 
 
 @pytest.mark.slow
-def test_the_page_is_live_from_the_command_line(campaign: Campaign) -> None:
+def test_ui_command_serves_the_page(campaign: Campaign) -> None:
     words = [sys.executable, "-m", "molvae", "ui", str(campaign.path), "--port", "0"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
@@ -823,7 +829,7 @@ pre.id = "said"; pre.textContent = JSON.stringify(said); document.body.append(pr
 
 @pytest.mark.slow
 @in_a_browser
-def test_a_thousand_trials_are_small_and_sort_and_filter(tmp_path: Path) -> None:
+def test_report_of_1000_trials_is_small_and_sorts_and_filters(tmp_path: Path) -> None:
     import json
 
     with thousand(tmp_path / "k.db") as c:
@@ -854,7 +860,7 @@ def test_a_thousand_trials_are_small_and_sort_and_filter(tmp_path: Path) -> None
 
 
 @in_a_browser
-def test_without_scripts_the_page_is_complete(campaign: Campaign, tmp_path: Path) -> None:
+def test_report_without_scripts_shows_every_trial(campaign: Campaign, tmp_path: Path) -> None:
     out = write_report(campaign, tmp_path / "r.html")
     with_, complaints = browse(out, tmp_path)
     assert complaints == ""
@@ -871,7 +877,7 @@ def test_without_scripts_the_page_is_complete(campaign: Campaign, tmp_path: Path
 
 
 @in_a_browser
-def test_text_of_users_does_not_run_in_a_browser(tmp_path: Path) -> None:
+def test_report_texts_of_users_do_not_run_in_a_browser(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db", objective=f"manual:{EVIL}") as c:
         c.tell(1, 1.0, EVIL, notes={EVIL: EVIL})
         c.tell(2, None, EVIL)

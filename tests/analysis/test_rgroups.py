@@ -1,4 +1,4 @@
-"""Tables of groups on the core that a campaign keeps."""
+"""`group_tables`: groups on the core that a campaign keeps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
         yield made
 
 
-def test_groups_have_counts_means_and_best_values(campaign: Campaign) -> None:
+def test_group_tables_have_counts_means_and_best_values(campaign: Campaign) -> None:
     found = summarize(campaign)
     drawing, positions = group_tables(core_of(CORE), found.ranked, found.problem.objectives)
     assert drawing.startswith("data:image/svg+xml")
@@ -51,23 +51,21 @@ def test_groups_have_counts_means_and_best_values(campaign: Campaign) -> None:
     assert not second.groups[1].picture
 
 
-def test_smaller_is_best_where_it_is_minimized(campaign: Campaign) -> None:
+def test_group_tables_of_a_minimization_order_smallest_first(campaign: Campaign) -> None:
     found = summarize(campaign)
     goal = Objective("pIC50", direction="minimize")
     _, (first, _) = group_tables(core_of(CORE), found.ranked, [goal])
     assert [g.values for g in first.groups] == [((1.5, 1.0),), ((6.5, 5.0),)]
 
 
-def test_a_core_without_points_gets_positions_where_groups_differ(campaign: Campaign) -> None:
+def test_group_tables_without_attachment_points_find_positions(campaign: Campaign) -> None:
     found = summarize(campaign)
     core = core_of("c1ccc2ncncc2c1")
     _, positions = group_tables(core, found.ranked, found.problem.objectives)
     assert len(positions) == 2
 
 
-def test_reports_have_the_table_only_where_a_core_is_kept(
-    campaign: Campaign, tmp_path: Path
-) -> None:
+def test_report_has_group_tables_only_with_a_core(campaign: Campaign, tmp_path: Path) -> None:
     html = render(campaign)
     assert 'id="groups"' in html
     assert "CC[*:1]" in html

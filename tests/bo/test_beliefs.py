@@ -1,4 +1,4 @@
-"""What `rank` believes of molecules, and that it believes what the data say."""
+"""Predictions of `rank`: they agree with the data, also with constraints, outliers and noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from molvae.bo.base import Observations
 from molvae.bo.pool import CandidatePool
 from molvae.bo.strategies.rank import Rank
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
-from tests.contracts import toy_evidence
+from tests.contracts import toy_observations
 from tests.toys import ToySpace
 
 SMALL = Rank(n_generations=1, n_offspring=40)
@@ -32,7 +32,9 @@ def carbons(smiles: Sequence[str]) -> NDArray[np.float64]:
     return np.array([[molecule.count("C")] for molecule in smiles], dtype=np.float64)
 
 
-def goals(observations: Observations, problem: OptimizationProblem, values: Tensor) -> Observations:
+def with_problem(
+    observations: Observations, problem: OptimizationProblem, values: Tensor
+) -> Observations:
     """The same molecules in a campaign with several goals or limits."""
     return dataclasses.replace(
         observations,
@@ -60,23 +62,23 @@ def pool_of(observations: Observations, n: int = 1) -> CandidatePool:
         )
 
 
-def chosen(observations: Observations, n: int = 4, seed: int = 0) -> list[str]:
+def proposed_smiles(observations: Observations, n: int = 4, seed: int = 0) -> list[str]:
     return [c.smiles for c in SMALL.propose(observations, ToySpace(), n, seed=seed)]
 
 
-def screen(n: int = 40) -> Observations:
+def screen_observations(n: int = 40) -> Observations:
     """Mostly inactive, with a few actives."""
-    observations = toy_evidence(n)
+    observations = toy_observations(n)
     y = torch.where(observations.y > observations.y.quantile(0.85), 8 + observations.y / 20, 5.0)
     return dataclasses.replace(observations, y=y)
 
 
-def test_a_limit_that_everything_keeps_changes_nothing() -> None:
-    observations = screen()
+def test_rank_with_a_satisfied_constraint_proposes_the_same() -> None:
+    observations = screen_observations()
     measured = Constraint(name="other", spec=None, high=1e3)
     computed = Constraint(name="carbons", spec=None, high=1e3, is_cheap=True)
     own = Constraint(name="y", spec=None, low=-1e3)
-    expected = chosen(observations)
+    expected = proposed_smiles(observations)
     for limit, values in (
         (
             computed,
@@ -86,8 +88,8 @@ def test_a_limit_that_everything_keeps_changes_nothing() -> None:
         (own, observations.y),
     ):
         assert (
-            chosen(
-                goals(
+            proposed_smiles(
+                with_problem(
                     observations,
                     OptimizationProblem(objectives=(UP,), constraints=(limit,)),
                     values,
@@ -96,7 +98,7 @@ def test_a_limit_that_everything_keeps_changes_nothing() -> None:
             == expected
         )
     down = OptimizationProblem(objectives=(DOWN,), constraints=(own,))
-    assert chosen(goals(observations, down, -observations.y)) == expected
+    assert proposed_smiles(with_problem(observations, down, -observations.y)) == expected
 
 
 @pytest.mark.parametrize(
@@ -107,22 +109,27 @@ def test_a_limit_that_everything_keeps_changes_nothing() -> None:
         )
     ],
 )
-def test_the_best_of_a_screen_are_told_apart_with_a_limit_too(problem: OptimizationProblem) -> None:
-    observations = screen()
+def test_rank_predictions_order_the_best_of_a_screen_with_constraints(
+    problem: OptimizationProblem,
+) -> None:
+    observations = screen_observations()
     active = observations.y[:, 0] > 6
     assert int(active.sum()) == 6
-    for pool in (pool_of(observations), pool_of(goals(observations, problem, observations.y))):
+    for pool in (
+        pool_of(observations),
+        pool_of(with_problem(observations, problem, observations.y)),
+    ):
         scores = pool.mean[active, 0]
         assert len(scores.unique()) == len(observations.y[active, 0].unique()) > 2
         assert torch.equal(scores.argsort(), observations.y[active, 0].argsort())
 
 
-def test_predictions_and_the_pareto_front_are_on_one_scale() -> None:
+def test_pareto_acquisition_has_predictions_and_front_on_one_scale() -> None:
     """What is better than all that was measured adds to the front, however far out that lies."""
-    observations = screen()
+    observations = screen_observations()
     other = Objective(name="other", direction="minimize", spec=None)
     values = torch.cat([observations.y, torch.rand(40, 1).double()], dim=1)
-    pool = pool_of(goals(observations, OptimizationProblem(objectives=(UP, other)), values))
+    pool = pool_of(with_problem(observations, OptimizationProblem(objectives=(UP, other)), values))
     acquisition = pool.acquisition
     assert isinstance(acquisition, MultiObjectiveUCB)
     best = pool.mean.max(dim=0).values
@@ -134,30 +141,34 @@ def test_predictions_and_the_pareto_front_are_on_one_scale() -> None:
 
 @pytest.mark.parametrize("worst", [-1e3, -1e6, -1e90])
 @pytest.mark.parametrize("limits", [(), (Constraint(name="y", spec=None, low=-1e99),)])
-def test_how_bad_an_outlier_is_does_not_matter(
+def test_rank_proposals_are_independent_of_the_size_of_an_outlier(
     worst: float, limits: tuple[Constraint, ...]
 ) -> None:
     def proposals(value: float) -> list[str]:
-        observations = toy_evidence(20)
+        observations = toy_observations(20)
         y = observations.y.clone()
         y[7] = value
         spoilt = dataclasses.replace(observations, y=y)
         if limits:
-            spoilt = goals(spoilt, OptimizationProblem(objectives=(UP,), constraints=limits), y)
-        return chosen(spoilt)
+            spoilt = with_problem(
+                spoilt, OptimizationProblem(objectives=(UP,), constraints=limits), y
+            )
+        return proposed_smiles(spoilt)
 
     assert proposals(worst) == proposals(-500.0)
 
 
-def test_how_bad_an_outlier_is_does_not_matter_in_a_pareto_search() -> None:
+def test_rank_pareto_proposals_are_independent_of_the_size_of_an_outlier() -> None:
     other = Objective(name="other", direction="minimize", spec=None)
-    observations = toy_evidence(20)
+    observations = toy_observations(20)
     batches = []
     for worst in (500.0, 1e6):
         values = torch.cat([observations.y, carbons_of(observations)], dim=1)
         values[7] = values.new_tensor([-worst, worst])
         batches.append(
-            chosen(goals(observations, OptimizationProblem(objectives=(UP, other)), values))
+            proposed_smiles(
+                with_problem(observations, OptimizationProblem(objectives=(UP, other)), values)
+            )
         )
     assert batches[0] == batches[1]
 
@@ -167,18 +178,18 @@ def carbons_of(observations: Observations) -> Tensor:
 
 
 @pytest.mark.parametrize(("factor", "offset"), [(1e-9, 0.0), (1e9, 0.0), (1.0, -50.0)])
-def test_proposals_do_not_depend_on_the_unit(factor: float, offset: float) -> None:
-    observations = toy_evidence(20)
+def test_rank_proposals_are_independent_of_the_unit(factor: float, offset: float) -> None:
+    observations = toy_observations(20)
     noise = torch.full_like(observations.y, 0.5)
     plain = dataclasses.replace(observations, noise=noise)
     other = dataclasses.replace(
         observations, y=factor * observations.y + offset, noise=factor**2 * noise
     )
-    assert chosen(other) == chosen(plain)
+    assert proposed_smiles(other) == proposed_smiles(plain)
     second = Objective(name="other", direction="minimize", spec=None)
     problem, more = OptimizationProblem(objectives=(UP, second)), carbons_of(observations)
     batches = [
-        chosen(goals(one, problem, torch.cat([one.y, more], dim=1)))
+        proposed_smiles(with_problem(one, problem, torch.cat([one.y, more], dim=1)))
         for one in (
             observations,
             dataclasses.replace(observations, y=other.y),
@@ -187,9 +198,9 @@ def test_proposals_do_not_depend_on_the_unit(factor: float, offset: float) -> No
     assert batches[0] == batches[1]
 
 
-def test_parents_are_ranked_by_what_is_believed_of_them() -> None:
+def test_rank_parents_are_drawn_by_predicted_not_noisy_values() -> None:
     """A lucky value among similar molecules, known to be rough, is not believed."""
-    observations = toy_evidence(30)
+    observations = toy_observations(30)
     order = observations.y[:, 0].argsort()
     lucky, best = int(order[10]), int(order[-1])
     y = observations.y.clone()
@@ -205,8 +216,8 @@ def test_parents_are_ranked_by_what_is_believed_of_them() -> None:
     assert exact.parents(50, np.random.default_rng(0)).count(lucky) > 5
 
 
-def test_a_lucky_value_does_not_make_the_pareto_front() -> None:
-    observations = toy_evidence(30)
+def test_pareto_front_is_made_of_predicted_not_noisy_values() -> None:
+    observations = toy_observations(30)
     values = torch.cat([observations.y, carbons_of(observations)], dim=1)
     lucky = int(values[:, 0].argsort()[10])
     values[lucky, 0] = 50.0
@@ -217,7 +228,7 @@ def test_a_lucky_value_does_not_make_the_pareto_front() -> None:
     fronts = []
     for one in (observations, rough):
         acquisition = pool_of(
-            goals(one, OptimizationProblem(objectives=(UP, other)), values)
+            with_problem(one, OptimizationProblem(objectives=(UP, other)), values)
         ).acquisition
         assert isinstance(acquisition, MultiObjectiveUCB)
         best = acquisition.front[:, 0].max() * acquisition.span[0] + acquisition.low[0]
@@ -226,8 +237,8 @@ def test_a_lucky_value_does_not_make_the_pareto_front() -> None:
     assert fronts[1] < 30.0
 
 
-def test_pending_molecules_leave_beliefs_of_others_as_they_are() -> None:
-    few = toy_evidence(20, pending=60)
+def test_rank_pending_molecules_keep_means_of_other_molecules() -> None:
+    few = toy_observations(20, pending=60)
     none = dataclasses.replace(few, pending_smiles=(), pending_z=few.pending_z[:0])
     waiting, alone = pool_of(few), pool_of(none)
     left = [m for m in ToySpace().molecules if m not in few.known]
@@ -240,8 +251,8 @@ def test_pending_molecules_leave_beliefs_of_others_as_they_are() -> None:
         torch.testing.assert_close(one.amplitude, other.amplitude)
 
 
-def test_surer_after_having_been_right_and_less_sure_after_having_been_wrong() -> None:
-    observations = toy_evidence(40)
+def test_rank_inflation_falls_after_right_and_rises_after_wrong_predictions() -> None:
+    observations = toy_observations(40)
     origins = ("start",) * 20 + ("rank latent",) * 20
     smooth = carbons_of(observations)
     wrong = smooth.clone()
@@ -256,7 +267,7 @@ def test_surer_after_having_been_right_and_less_sure_after_having_been_wrong() -
     assert pool_of(starting).predictor.inflation == [1.0]
 
 
-def test_the_best_between_two_values() -> None:
+def test_best_between_gives_the_best_value_of_an_interval() -> None:
     low, high = np.array([0.0, 3.0, 9.0]), np.array([2.0, 6.0, 10.0])
     amid = Objective(name="y", direction="range", low=4.0, high=5.0, spec=None)
     for part, expected in (

@@ -1,3 +1,5 @@
+"""`errors_by_batch` and `variance_factor`: calibration of the surrogate by earlier batches."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -13,7 +15,7 @@ from tests.bo.test_molecule_gp import BOUNDS, gp, x
 __all__ = ["x"]
 
 
-def test_errors_are_those_of_models_that_know_earlier_batches_alone(x: torch.Tensor) -> None:
+def test_errors_by_batch_equal_errors_of_models_of_earlier_batches(x: torch.Tensor) -> None:
     values = x[:, 0].exp()
     whole = gp(x, ScoreTransform(values, "high")(values)[:, None], "tanimoto")
     found = errors_by_batch(whole, values, "high", list(range(20, 30)), 5)
@@ -32,7 +34,7 @@ def test_errors_are_those_of_models_that_know_earlier_batches_alone(x: torch.Ten
         np.testing.assert_allclose(found[first - 20 : first - 15], expected, atol=1e-6)
 
 
-def test_first_molecules_have_no_errors(x: torch.Tensor) -> None:
+def test_errors_by_batch_of_first_molecules_are_empty(x: torch.Tensor) -> None:
     values = x[:, 0]
     assert len(errors_by_batch(gp(x, values[:, None], "tanimoto"), values, "high", [0, 1], 5)) == 0
     assert variance_factor(np.empty(0)) == 1.0
@@ -44,5 +46,5 @@ def test_variance_factor_is_the_mean_square_of_the_errors(scale: float) -> None:
     assert variance_factor(errors) == pytest.approx(scale**2, rel=0.4)
 
 
-def test_gross_errors_count_as_large_ones() -> None:
+def test_variance_factor_clips_gross_errors() -> None:
     assert variance_factor(np.array([1e6])) == variance_factor(np.array([-10.0])) < 20

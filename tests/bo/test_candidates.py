@@ -1,3 +1,5 @@
+"""`decode_novel`, `decoded_pool` and `propose_decoded`: new molecules for vectors."""
+
 from __future__ import annotations
 
 import pytest
@@ -15,7 +17,7 @@ from molvae.errors import CampaignError
 from tests.toys import ToySpace
 
 
-def test_a_free_molecule_is_taken_as_it_is() -> None:
+def test_decode_novel_of_unknown_molecules_gives_them_at_their_z() -> None:
     space = ToySpace()
     z = space.encode(space.molecules[:5])
     candidates = decode_novel(space, z, set(), bounds=space.bounds, seed=0)
@@ -23,7 +25,7 @@ def test_a_free_molecule_is_taken_as_it_is() -> None:
     assert torch.equal(torch.stack([c.z for c in candidates]), z)
 
 
-def test_a_taken_molecule_gives_a_neighbour() -> None:
+def test_decode_novel_of_a_known_molecule_gives_a_neighbor() -> None:
     space = ToySpace()
     z = space.encode([space.molecules[200]])
     (candidate,) = decode_novel(space, z, {space.molecules[200]}, bounds=space.bounds, seed=0)
@@ -32,7 +34,7 @@ def test_a_taken_molecule_gives_a_neighbour() -> None:
     assert space.decode(candidate.z[None]) == [candidate.smiles]
 
 
-def test_one_vector_twice_gives_two_molecules() -> None:
+def test_decode_novel_of_repeated_vectors_gives_distinct_molecules() -> None:
     space = ToySpace()
     z = space.encode([space.molecules[100]] * 4)
     smiles = [c.smiles for c in decode_novel(space, z, set(), bounds=space.bounds, seed=0)]
@@ -40,7 +42,7 @@ def test_one_vector_twice_gives_two_molecules() -> None:
     assert len(set(smiles)) == 4
 
 
-def test_a_vector_without_a_molecule_is_searched_around() -> None:
+def test_decode_novel_of_a_vector_without_molecule_searches_around() -> None:
     space = ToySpace()
     corner = space.bounds[1:].clone()
     assert space.decode(corner) == [None]
@@ -48,7 +50,7 @@ def test_a_vector_without_a_molecule_is_searched_around() -> None:
     assert candidate.smiles in space.molecules
 
 
-def test_the_last_molecule_comes_from_the_prior() -> None:
+def test_decode_novel_finds_the_last_molecule_by_the_prior() -> None:
     space = ToySpace()
     taken = set(space.molecules) - {space.molecules[7]}
     far = space.encode([space.molecules[-1]])
@@ -58,7 +60,7 @@ def test_the_last_molecule_comes_from_the_prior() -> None:
     assert candidate.smiles == space.molecules[7]
 
 
-def test_patience_ends() -> None:
+def test_decode_novel_without_new_molecules_raises() -> None:
     space = ToySpace()
     with pytest.raises(CampaignError, match="324 molecules are in the campaign already"):
         decode_novel(
@@ -66,7 +68,7 @@ def test_patience_ends() -> None:
         )
 
 
-def test_nothing_asked_nothing_given() -> None:
+def test_decode_novel_of_no_vectors_is_empty() -> None:
     space = ToySpace()
     assert decode_novel(space, space.encode([]), set(), bounds=space.bounds, seed=0) == []
 
@@ -117,7 +119,7 @@ def test_propose_decoded_takes_the_best_at_their_encodings_and_fills_the_batch()
     assert len({*smiles} - {*space.molecules[:3]}) == len(smiles)
 
 
-def test_vectors_around_and_across_stay_in_the_box() -> None:
+def test_local_and_global_samples_stay_within_bounds() -> None:
     space = ToySpace()
     best = space.encode(space.molecules[:3])
     z = local_and_global_samples(best, space.bounds, 64, share=0.5, sigma=0.01, seed=0)
@@ -135,7 +137,7 @@ def test_vectors_around_and_across_stay_in_the_box() -> None:
     )
 
 
-def test_in_many_dimensions_few_of_them_move() -> None:
+def test_local_samples_in_many_dimensions_change_few_of_them() -> None:
     bounds = torch.tensor([[-1.0], [1.0]]).double().expand(2, 100)
     z = local_and_global_samples(
         torch.zeros(1, 100).double(), bounds, 200, share=1.0, sigma=0.1, seed=0
@@ -145,7 +147,7 @@ def test_in_many_dimensions_few_of_them_move() -> None:
     assert 15 < float(moved.double().mean()) < 25
 
 
-def test_derived_seeds_differ_and_stay() -> None:
+def test_spawn_seed_values_are_distinct_and_stable() -> None:
     seeds = {spawn_seed(seed, n) for seed in range(20) for n in range(50)}
     assert len(seeds) == 1000
     assert all(0 <= seed < 2**31 for seed in seeds)

@@ -1,4 +1,4 @@
-"""Plates chosen with censored values are as good as those chosen with all of them."""
+"""Plates chosen with censored values are as good as plates chosen with all values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def counts(smiles: list[str]) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_censored_values_are_used() -> None:
+def test_search_with_censored_values_is_as_good_as_with_exact_values() -> None:
     """A fifth of the values is below the assay's limit; mean of what three plates find."""
     start = [canonical(text) for text in ANALOGUES["SMILES"]]
     made = (

@@ -1,4 +1,4 @@
-"""Expected values in the place of censored ones."""
+"""`impute_censored`: expected values in the place of censored values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DATA = Path(__file__).parents[1] / "data"
 ANALOGUES = pd.read_csv(DATA / "analogues.csv")
 
 
-def test_truncated_means_are_those_of_scipy_and_never_beyond_the_limit() -> None:
+def test_truncated_mean_equals_scipy_and_keeps_to_the_limit() -> None:
     mean, std = np.linspace(-3, 3, 13), np.full(13, 0.7)
     limit = np.full(13, 0.2)
     ends = (limit - mean) / std
@@ -27,7 +27,7 @@ def test_truncated_means_are_those_of_scipy_and_never_beyond_the_limit() -> None
     assert -0.011 < far[0] <= 0
 
 
-def test_imputed_values_keep_to_their_limits_and_are_nearer_than_these() -> None:
+def test_impute_censored_values_keep_to_limits_and_are_closer_to_truth() -> None:
     smiles, y = list(ANALOGUES["SMILES"]), torch.tensor(ANALOGUES["pIC50"], dtype=torch.float64)
     rng = np.random.default_rng(0)
     for sign, operator in ((1.0, "<"), (-1.0, ">")):
@@ -43,7 +43,7 @@ def test_imputed_values_keep_to_their_limits_and_are_nearer_than_these() -> None
         assert error < 0.6 * error_of_limits
 
 
-def test_imputed_values_do_not_depend_on_the_unit() -> None:
+def test_impute_censored_is_independent_of_the_unit() -> None:
     smiles, y = list(ANALOGUES["SMILES"]), torch.tensor(ANALOGUES["pIC50"], dtype=torch.float64)
     operators = ["<" if value < 5.5 else None for value in y]
     limits = y.clamp_min(5.5)
@@ -52,7 +52,7 @@ def test_imputed_values_do_not_depend_on_the_unit() -> None:
     torch.testing.assert_close(1e9 * scaled - 3, found, rtol=1e-6, atol=1e-6)
 
 
-def test_values_without_limits_and_limits_without_values_stay() -> None:
+def test_impute_censored_without_limits_or_exact_values_is_identity() -> None:
     y = torch.tensor([1.0, 2.0], dtype=torch.float64)
     assert impute_censored(["C", "CC"], y, [None, None]) is y
     assert impute_censored(["C", "CC"], y, ["<", ">"]) is y

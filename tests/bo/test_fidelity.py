@@ -1,4 +1,4 @@
-"""The process over molecules and fidelities, and the choice of a fidelity."""
+"""`multi_fidelity_gp` and `FidelityChoice`: the process over fidelities, and the choice of one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def correlation(model: FidelityGP) -> float:
     return float(b[0, 1] / (b[0, 0] * b[1, 1]).sqrt())
 
 
-def test_informative_fidelity_is_learned_and_predicts_the_objective(z: Tensor) -> None:
+def test_multi_fidelity_gp_learns_from_an_informative_fidelity(z: Tensor) -> None:
     good = fitted(z, 2 * hill(z) + 5)
     noise = torch.from_numpy(np.random.default_rng(1).standard_normal(N))
     bad = fitted(z, noise)
@@ -48,7 +48,7 @@ def test_informative_fidelity_is_learned_and_predicts_the_objective(z: Tensor) -
     assert errors[0] < errors[1] / 3
 
 
-def test_moments_are_those_of_the_posterior(z: Tensor) -> None:
+def test_fidelity_gp_moments_equal_the_posterior(z: Tensor) -> None:
     model = fitted(z, hill(z))
     mean, std = model.moments(z[8:])
     posterior = model.posterior(z[8:])
@@ -58,14 +58,14 @@ def test_moments_are_those_of_the_posterior(z: Tensor) -> None:
     torch.testing.assert_close(same.mean, posterior.mean)
 
 
-def test_pending_evaluations_keep_means_and_shrink_uncertainty(z: Tensor) -> None:
+def test_fidelity_gp_pending_evaluations_keep_means_and_shrink_variance(z: Tensor) -> None:
     without, with_ = fitted(z, hill(z)), fitted(z, hill(z), pending=3)
     rows = z[8:11]
     torch.testing.assert_close(with_.posterior(rows).mean, without.posterior(rows).mean)
     assert (with_.posterior(rows).variance < without.posterior(rows).variance).all()
 
 
-def test_selected_molecules_at_the_objective_have_another_mean(z: Tensor) -> None:
+def test_multi_fidelity_gp_mean_accounts_for_selected_molecules(z: Tensor) -> None:
     """The best by the lower fidelity alone: others are predicted to be worse than these."""
     best = hill(z).argsort(descending=True)
     rows = [*range(N), *best[:8].tolist()]
@@ -83,7 +83,7 @@ def choice(model: FidelityGP, x: Tensor, cost: float, allowed: Tensor | None = N
     return torch.stack([found.information(i) for i in range(len(x))], dim=1)
 
 
-def test_information_for_cost_prefers_what_is_cheap_and_new(z: Tensor) -> None:
+def test_fidelity_choice_prefers_cheap_fidelities_and_new_molecules(z: Tensor) -> None:
     rng = np.random.default_rng(2)
     model, new = fitted(z, hill(z)), torch.from_numpy(rng.uniform(-3, 3, (10, 2)))
     dear, even = choice(model, new, 100.0), choice(model, new, 1.0)
@@ -95,7 +95,7 @@ def test_information_for_cost_prefers_what_is_cheap_and_new(z: Tensor) -> None:
     assert shares[0] < 0.8 * shares[1]
 
 
-def test_chosen_evaluations_count_as_made(z: Tensor) -> None:
+def test_fidelity_choice_counts_chosen_evaluations_as_made(z: Tensor) -> None:
     model = fitted(z, hill(z))
     twice = torch.cat([z[20:21], z[20:21], z[30:31]])
     found = FidelityChoice(model, twice, 1.0, [1.0, 0.9], torch.ones(2, 3) > 0, seed=0)
@@ -106,7 +106,7 @@ def test_chosen_evaluations_count_as_made(z: Tensor) -> None:
     assert bool((found.information(0) == -torch.inf).all())
 
 
-def test_three_fidelities_have_positive_definite_covariances(z: Tensor) -> None:
+def test_multi_fidelity_covariances_of_three_are_positive_definite(z: Tensor) -> None:
     numbers = torch.tensor([0] * 10 + [1] * 15 + [2] * 15)
     kernel = torch.exp(-(torch.cdist(z, z) ** 2))
     covariances, shares = _learned(kernel, hill(z), numbers, 3)

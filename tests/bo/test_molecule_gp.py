@@ -1,3 +1,5 @@
+"""`molecule_gp`: predictions, noise, pending molecules, calibration and choice of kernel."""
+
 from __future__ import annotations
 
 import math
@@ -41,7 +43,7 @@ def gp(x: Tensor, y: Tensor, kernel: str) -> ExactGP:
     return molecule_gp(x, y, BOUNDS, kernel=kernel, n_descriptors=len(DESCRIPTORS))
 
 
-def as_sure_as(whole: ExactGP, part: ExactGP) -> ExactGP:
+def with_hyperparameters_of(whole: ExactGP, part: ExactGP) -> ExactGP:
     """A model of a part of the data with mean, amplitude and noise of the model of all of it."""
     matrix = part.kernel(part.x).to_dense().detach()
     return ExactGP(
@@ -56,9 +58,7 @@ def as_sure_as(whole: ExactGP, part: ExactGP) -> ExactGP:
 
 
 @pytest.mark.parametrize("noisy", [False, True])
-def test_model_predicts_as_that_of_botorch_with_same_hyperparameters(
-    x: Tensor, noisy: bool
-) -> None:
+def test_molecule_gp_equals_botorch_with_the_same_hyperparameters(x: Tensor, noisy: bool) -> None:
     y = x[:20, :1].sigmoid()
     noise = torch.linspace(1e-4, 1e-2, 20, dtype=x.dtype)[:, None] if noisy else None
     model = molecule_gp(
@@ -86,7 +86,7 @@ def test_model_predicts_as_that_of_botorch_with_same_hyperparameters(
 
 
 @pytest.mark.parametrize("kernel", AUTO_KERNELS)
-def test_told_values_are_known_and_far_away_nothing_is(x: Tensor, kernel: str) -> None:
+def test_molecule_gp_is_certain_at_data_and_uncertain_far_away(x: Tensor, kernel: str) -> None:
     y = x[:, :1].sigmoid()
     model = gp(x, y, kernel)
     at_data = model.posterior(x)
@@ -104,7 +104,7 @@ def test_told_values_are_known_and_far_away_nothing_is(x: Tensor, kernel: str) -
         assert float(said.variance) > 0.9 * amplitude
 
 
-def test_a_value_is_believed_as_far_as_it_is_known(x: Tensor) -> None:
+def test_molecule_gp_follows_a_noisy_value_less(x: Tensor) -> None:
     """Of two measurements that are off by as much, the one that is known to be rough moves less."""
     y = torch.zeros(30, 1, dtype=x.dtype)
     y[3], y[7] = 1.0, 1.0
@@ -119,7 +119,7 @@ def test_a_value_is_believed_as_far_as_it_is_known(x: Tensor) -> None:
     assert float(said.variance[0]) > 5 * float(said.variance[1])
 
 
-def test_noise_that_is_not_known_is_that_of_the_others(x: Tensor) -> None:
+def test_molecule_gp_unknown_noise_equals_noise_of_other_values(x: Tensor) -> None:
     noise = torch.full((30, 1), torch.nan, dtype=x.dtype)
     noise[3], noise[7] = 0.01, 0.03
     y = x[:, :1].sigmoid()
@@ -137,7 +137,7 @@ def test_noise_that_is_not_known_is_that_of_the_others(x: Tensor) -> None:
     torch.testing.assert_close(same.posterior(x).mean, plain.posterior(x).mean)
 
 
-def drawn(n: int, kernel: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def sample_process(n: int, kernel: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs, values drawn from the very process with an amplitude of 1, and standard noise."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(n, D, generator=generator, dtype=torch.float64)
@@ -149,10 +149,10 @@ def drawn(n: int, kernel: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("sd", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("equal", [True, False])
-def test_amplitude_is_that_of_the_signal_whatever_the_noise(sd: float, equal: bool) -> None:
+def test_molecule_gp_amplitude_is_independent_of_the_noise(sd: float, equal: bool) -> None:
     found, held = [], []
     for seed in range(8):
-        z, signal, white = drawn(150, "latent", seed)
+        z, signal, white = sample_process(150, "latent", seed)
         each = torch.full((150, 1), sd, dtype=torch.float64)
         if not equal:
             each[::2] *= 0.5
@@ -163,7 +163,7 @@ def test_amplitude_is_that_of_the_signal_whatever_the_noise(sd: float, equal: bo
     assert float(np.mean(held)) == pytest.approx(0.5, abs=0.06)
 
 
-def test_pending_molecules_change_certainty_and_nothing_else(x: Tensor) -> None:
+def test_molecule_gp_pending_molecules_shrink_variance_only(x: Tensor) -> None:
     y = x[:20, :1].sigmoid()
     for kernel in ("tanimoto", "auto"):
         for noise in (None, torch.full((20, 1), 1e-4, dtype=x.dtype)):
@@ -178,7 +178,7 @@ def test_pending_molecules_change_certainty_and_nothing_else(x: Tensor) -> None:
             assert bool((after.variance[20:25] < 0.5 * before.variance[20:25]).all())
 
 
-def test_pending_molecules_leave_weights_means_and_noise(x: Tensor) -> None:
+def test_molecule_gp_pending_molecules_keep_weights_means_and_noise(x: Tensor) -> None:
     y = x[:20, D : D + 2].sum(dim=1, keepdim=True)
     told, both = (
         molecule_gp(
@@ -194,13 +194,13 @@ def test_pending_molecules_leave_weights_means_and_noise(x: Tensor) -> None:
     assert bool((after.variance[20:25] < before.variance[20:25]).all())
 
 
-def test_one_step_ahead_errors_are_those_of_models_that_know_less(x: Tensor) -> None:
+def test_one_step_ahead_errors_equal_models_of_earlier_values(x: Tensor) -> None:
     y = x[:, :1].sigmoid()
     whole = gp(x, y, "tanimoto")
     errors = whole.one_step_ahead_errors()
     for n in (1, 8, 29):
         model = gp(x[:n], y[:n], "tanimoto")
-        model = as_sure_as(whole, model)
+        model = with_hyperparameters_of(whole, model)
         with torch.no_grad():
             said = model.posterior(x[[n]], observation_noise=True)
         expected = (y[n] - said.mean) / said.variance.sqrt()
@@ -208,7 +208,7 @@ def test_one_step_ahead_errors_are_those_of_models_that_know_less(x: Tensor) -> 
 
 
 @pytest.mark.parametrize("kernel", AUTO_KERNELS)
-def test_leave_one_out_is_what_a_model_without_it_says(x: Tensor, kernel: str) -> None:
+def test_leave_one_out_equals_a_model_without_the_value(x: Tensor, kernel: str) -> None:
     y = x[:, :1].sigmoid() + x[:, -1:] / 10
     whole = gp(x, y, kernel)
     mean, sd, log_density = whole.leave_one_out()
@@ -216,7 +216,7 @@ def test_leave_one_out_is_what_a_model_without_it_says(x: Tensor, kernel: str) -
         rest = [k for k in range(30) if k != i]
         model = gp(x[rest], y[rest], kernel)
         # Leaving a value out leaves mean and amplitude as they are.
-        model = as_sure_as(whole, model)
+        model = with_hyperparameters_of(whole, model)
         with torch.no_grad():
             said = model.posterior(x[[i]], observation_noise=True)
         assert float(mean[i]) == pytest.approx(float(said.mean), abs=1e-5)
@@ -225,7 +225,7 @@ def test_leave_one_out_is_what_a_model_without_it_says(x: Tensor, kernel: str) -
         assert float(log_density[i]) == pytest.approx(float(expected), abs=1e-3)
 
 
-def test_auto_takes_the_kernel_that_explains_the_values(x: Tensor) -> None:
+def test_molecule_gp_auto_takes_the_likeliest_kernel(x: Tensor) -> None:
     alike = torch.randn(10, D, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     of_z = torch.sin(x[:, :1] + x[:, 1:2]) / 2 + 0.5
     smooth = gp(x, of_z, "auto")
@@ -239,7 +239,7 @@ def test_auto_takes_the_kernel_that_explains_the_values(x: Tensor) -> None:
     torch.testing.assert_close(smooth.posterior(far).mean, again.posterior(far).mean)
 
 
-def test_intervals_of_a_model_that_is_right_hold_what_they_claim() -> None:
+def test_molecule_gp_intervals_of_its_own_prior_are_calibrated() -> None:
     """Values drawn from the prior itself, ten times as wide, and noisier than the model takes them
     to be."""
     generator = torch.Generator().manual_seed(0)
@@ -258,7 +258,7 @@ def test_intervals_of_a_model_that_is_right_hold_what_they_claim() -> None:
     assert held[0.5] > right[0.5] + 0.1  # wide for the many, because of the few
 
 
-def test_the_kernel_of_the_told_molecules_is_computed_once(
+def test_molecule_gp_computes_the_kernel_of_observed_molecules_once(
     x: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[tuple[int, int]] = []
@@ -277,7 +277,7 @@ def test_the_kernel_of_the_told_molecules_is_computed_once(
     assert (10, 20) in computed
 
 
-def test_noise_is_learned_where_values_have_some(x: Tensor) -> None:
+def test_molecule_gp_learn_noise_finds_noise_only_if_present(x: Tensor) -> None:
     kernel = gp(x, torch.zeros(len(x), 1, dtype=torch.float64), "tanimoto+descriptors").kernel
     factor = cholesky_plus(kernel(x).to_dense().detach(), torch.tensor(1e-6, dtype=torch.float64))
     shares = []

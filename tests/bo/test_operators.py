@@ -1,3 +1,5 @@
+"""`perturb_latent` and `sample_by_rank`: candidates from parents."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -8,7 +10,7 @@ from molvae.latent.space import LatentSpace
 from tests.toys import ToySpace
 
 
-def test_small_latent_steps_stay_and_large_ones_leave() -> None:
+def test_perturb_latent_small_radii_keep_and_large_radii_change_molecules() -> None:
     space = ToySpace()
     parents = space.encode(space.molecules[100:101]).repeat(200, 1)
     near = perturb_latent(space, parents, radii=(1e-3, 2e-3), seed=0)
@@ -19,7 +21,7 @@ def test_small_latent_steps_stay_and_large_ones_leave() -> None:
         assert space.decode(candidate.z[None]) == [candidate.smiles]
 
 
-def test_latent_children_lie_between_their_parents() -> None:
+def test_perturb_latent_children_lie_between_their_parents() -> None:
     space = ToySpace()
     low, high = space.encode([space.molecules[0], space.molecules[80]])
     parents = torch.stack([low, high]).repeat(100, 1)
@@ -30,7 +32,7 @@ def test_latent_children_lie_between_their_parents() -> None:
     assert len({c.smiles for c in children}) > 2
 
 
-def test_moves_repeat_with_their_seed_and_differ_with_another() -> None:
+def test_perturb_latent_is_reproducible_by_seed() -> None:
     space = ToySpace()
     parents = space.encode(space.molecules[:50])
     draws = [perturb_latent(space, parents, radii=(0.1, 1.0), seed=s) for s in (0, 0, 1)]
@@ -38,11 +40,11 @@ def test_moves_repeat_with_their_seed_and_differ_with_another() -> None:
     assert a == b != c
 
 
-def test_no_parents_have_no_latent_children(space: LatentSpace) -> None:
+def test_perturb_latent_of_no_parents_is_empty(space: LatentSpace) -> None:
     assert perturb_latent(space, space.encode([]), radii=(0.1, 1.0), seed=0) == []
 
 
-def test_ranks_are_drawn_the_better_the_oftener() -> None:
+def test_sample_by_rank_draws_better_ranks_more_often() -> None:
     drawn = sample_by_rank(100, 10_000, np.random.default_rng(0))
     assert drawn.min() == 0
     assert drawn.max() == 99

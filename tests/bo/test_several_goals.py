@@ -1,4 +1,4 @@
-"""Campaigns with several goals and limits, over the toy space."""
+"""Campaigns with several objectives and constraints, over the toy space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from molvae.bo.base import Observations
 from molvae.bo.transforms import standardized
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.running import evaluation_tasks
-from molvae.errors import CampaignError, ConfigError, UnknownNameError
+from molvae.errors import CampaignError, ConfigError, DataError, UnknownNameError
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 from tests.toys import ToyObjective, ToySpace
 
@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "c.db"
 
 
-def start(path: Path, **settings: Any) -> Campaign:
+def create_campaign(path: Path, **settings: Any) -> Campaign:
     space = ToySpace()
     defaults: dict[str, Any] = {
         "objective": GOALS,
@@ -39,7 +39,7 @@ def start(path: Path, **settings: Any) -> Campaign:
     return Campaign.create(path, space, **(defaults | settings))
 
 
-def everything(campaign: Campaign) -> list[float]:
+def scores_of_all_molecules(campaign: Campaign) -> list[float]:
     """The first column of what is maximized, of every molecule of the toy space."""
     found = campaign.compute(ToySpace().molecules, campaign.problem.names)
     values = np.array([[one[name] for name in campaign.problem.names] for one in found])
@@ -56,20 +56,20 @@ def here(what: str) -> str:
 
 
 @pytest.mark.parametrize("combine", ["pareto", "desirability", "weighted_sum"])
-def test_computed_goals_are_known_and_found(path: Path, combine: str) -> None:
+def test_campaign_of_computed_objectives_finds_the_best_molecules(path: Path, combine: str) -> None:
     """Nothing is guessed at: the best of 324 molecules is soon found."""
     goals = ["minimize mw, worst 300, best 40", "maximize tpsa, worst 0, best 60"]
-    with start(path, objective=goals, combine=combine, seed=1) as campaign:
+    with create_campaign(path, objective=goals, combine=combine, seed=1) as campaign:
         campaign.run(24)
         assert campaign.problem.measured == ()
         best = campaign.best(1).iloc[0]
-        values = dict(zip(ToySpace().molecules, everything(campaign), strict=True))
+        values = dict(zip(ToySpace().molecules, scores_of_all_molecules(campaign), strict=True))
         better = sum(value > values[best["smiles"]] for value in values.values())
         assert better <= 3, best
         assert campaign.best_value == (None if combine == "pareto" else best["score"])
 
 
-def test_one_call_may_bring_several_values(path: Path) -> None:
+def test_campaign_function_may_return_several_values_per_call(path: Path) -> None:
     calls: list[str] = []
 
     class Both:
@@ -84,7 +84,7 @@ def test_one_call_may_bring_several_values(path: Path) -> None:
         {"objective": here("slow"), "name": "carbons", "direction": "minimize"},
         "logp in -1..1",
     ]
-    with start(path, objective=goals) as campaign:
+    with create_campaign(path, objective=goals) as campaign:
         assert campaign.problem.measured == ("hill", "carbons")
         assert [call.names for call in evaluation_tasks(campaign, None)] == [
             ("hill", "carbons"),
@@ -99,9 +99,11 @@ def test_one_call_may_bring_several_values(path: Path) -> None:
         assert (front["origin"] != "start").any()
 
 
-def test_what_is_measured_by_hand_is_told_by_name(path: Path) -> None:
+def test_tell_of_measured_objectives_takes_values_by_name(path: Path) -> None:
     goals = ["manual:pIC50", "minimize mw"]
-    with start(path, objective=goals, constraints=["manual:tox <= 1", "tpsa >= 10"]) as campaign:
+    with create_campaign(
+        path, objective=goals, constraints=["manual:tox <= 1", "tpsa >= 10"]
+    ) as campaign:
         first, second, third, *_ = campaign.ask(4)
         with pytest.raises(ConfigError, match="measures pIC50, tox; give values by name, got 7"):
             campaign.tell(first.id, 7.0)
@@ -118,15 +120,17 @@ def test_what_is_measured_by_hand_is_told_by_name(path: Path) -> None:
         assert len(campaign.ask(3)) == 3  # noise of some values, a modelled limit, pending ones
     with (
         Campaign.open(path, ToySpace()) as campaign,
-        pytest.raises(CampaignError, match="measured by people"),
+        pytest.raises(CampaignError, match="ask and tell"),
     ):
         campaign.run(20)
 
 
-def test_limits_are_kept_from_the_first_proposal_on(path: Path) -> None:
+def test_campaign_proposals_satisfy_constraints_from_the_first(path: Path) -> None:
     limits = ["matches:S >= 1", "largest_ring <= 0", "elements-outside:C+O+S <= 0"]
     some = ToySpace().molecules[1:240:30]  # of which one keeps them
-    with start(path, objective=ToyObjective(), constraints=limits, start=some, seed=2) as campaign:
+    with create_campaign(
+        path, objective=ToyObjective(), constraints=limits, start=some, seed=2
+    ) as campaign:
         campaign.run(24)
         new = campaign.table().query("origin != 'start'")
         assert len(new) == 16
@@ -136,32 +140,34 @@ def test_limits_are_kept_from_the_first_proposal_on(path: Path) -> None:
 @pytest.mark.parametrize(
     "strategy", ["random", "log-ei:num_restarts=1,raw_samples=8,max_iterations=3"]
 )
-def test_other_strategies_search_for_several_goals(path: Path, strategy: str) -> None:
-    with start(path, strategy=strategy) as campaign:
+def test_strategies_with_several_objectives_complete_a_campaign(path: Path, strategy: str) -> None:
+    with create_campaign(path, strategy=strategy) as campaign:
         campaign.run(12)
         assert len(campaign) == 12
 
 
 @pytest.mark.parametrize("strategy", ["ga", "thompson", "turbo", "gradient"])
-def test_strategies_for_one_number_say_so(path: Path, strategy: str) -> None:
+def test_strategies_for_one_objective_raise_without_combine(path: Path, strategy: str) -> None:
     with (
-        start(path, strategy=strategy) as campaign,
+        create_campaign(path, strategy=strategy) as campaign,
         pytest.raises(CampaignError, match=r"supports one objective, got 2; set combine"),
     ):
         campaign.run(12)
-    with start(path.with_name("sum.db"), strategy=strategy, combine="weighted_sum") as campaign:
+    with create_campaign(
+        path.with_name("sum.db"), strategy=strategy, combine="weighted_sum"
+    ) as campaign:
         campaign.run(10)
 
 
-def test_resumed_it_is_the_same(path: Path) -> None:
+def test_campaign_of_several_objectives_resumes_the_same(path: Path) -> None:
     def smiles(c: Campaign) -> list[str]:
         return [trial.smiles for trial in c.trials]
 
-    with start(path, constraints=["logp <= 2"]) as campaign:
+    with create_campaign(path, constraints=["logp <= 2"]) as campaign:
         campaign.run(20)
         whole = smiles(campaign)
     other = path.with_name("other.db")
-    with start(other, constraints=["logp <= 2"]) as campaign:
+    with create_campaign(other, constraints=["logp <= 2"]) as campaign:
         campaign.run(12)  # a whole number of batches
     with Campaign.open(other, ToySpace()) as campaign:
         campaign.run(20)
@@ -169,20 +175,20 @@ def test_resumed_it_is_the_same(path: Path) -> None:
         assert not np.isnan(campaign.table()["logp"]).any()
 
 
-def test_values_known_at_the_start_are_completed(path: Path, tmp_path: Path) -> None:
+def test_campaign_start_file_computes_the_other_objectives(path: Path, tmp_path: Path) -> None:
     file = tmp_path / "measured.csv"
     file.write_text("smiles,a,b\nCOCO,1,2\nCNCO,,\nCSCO,nan,1\n")
     goals = ["manual:a", "manual:b", "mw"]
-    with start(path, objective=goals, start=str(file)) as campaign:
+    with create_campaign(path, objective=goals, start=str(file)) as campaign:
         assert [t.status for t in campaign.trials] == ["complete", "pending", "failed"]
         assert campaign.trials[0].values["mw"] == pytest.approx(62.07, abs=0.01)
     file.write_text("smiles,a,b\nCOCO,1,\n")
-    with pytest.raises(Exception, match="line 2: a value of a but none of b"):
-        start(path.with_name("d.db"), objective=goals, start=str(file))
+    with pytest.raises(DataError, match="line 2"):
+        create_campaign(path.with_name("d.db"), objective=goals, start=str(file))
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
-def test_feasible_scores_do_not_depend_on_an_outlier(direction: Any) -> None:
+def test_scores_of_feasible_molecules_are_independent_of_an_outlier(direction: Any) -> None:
     """More than half of the molecules break a limit."""
     problem = OptimizationProblem(
         objectives=(Objective(name="y", spec=None, direction=direction),),
@@ -201,7 +207,7 @@ def test_feasible_scores_do_not_depend_on_an_outlier(direction: Any) -> None:
     assert float(scores[0][18] - scores[0][11]) > 1
 
 
-def test_order_by_violation_does_not_depend_on_an_outlier() -> None:
+def test_feasible_first_order_is_independent_of_an_outlier() -> None:
     outside = np.array([0.0, 0.3, 0.1, 0.2, 0.0, 0.0])
     for outlier in (-1e2, -1e99):
         merit = np.array([2.0, 9.0, 9.0, 9.0, outlier, 3.0])
@@ -209,7 +215,7 @@ def test_order_by_violation_does_not_depend_on_an_outlier() -> None:
         assert order.tolist() == [5, 0, 4, 2, 3, 1]
 
 
-def test_scale_of_a_goal_does_not_depend_on_penalties() -> None:
+def test_multi_objective_ucb_scale_is_independent_of_penalties() -> None:
     problem = OptimizationProblem(
         objectives=(
             Objective(name="a", spec=None, direction="maximize", is_cheap=True),
@@ -238,7 +244,7 @@ def test_scale_of_a_goal_does_not_depend_on_penalties() -> None:
     assert found[0] == found[1] == found[2]
 
 
-def test_log_ei_of_several_goals_compiles_nothing() -> None:
+def test_log_ei_does_not_compile_the_fused_kernel_of_botorch() -> None:
     from molvae.bo.strategies.log_ei import logei
 
     logei._try_load_fused_kernel()

@@ -1,14 +1,16 @@
+"""`fit_gp`: the Gaussian process over z."""
+
 from __future__ import annotations
 
 import pytest
 import torch
 
 from molvae.bo.surrogate import fit_gp, reproducible
-from tests.contracts import toy_evidence
+from tests.contracts import toy_observations
 
 
-def test_predicts_held_out_values() -> None:
-    observations, held_out = toy_evidence(n=30, seed=0), toy_evidence(n=30, seed=1)
+def test_fit_gp_predicts_held_out_values() -> None:
+    observations, held_out = toy_observations(n=30, seed=0), toy_observations(n=30, seed=1)
     model = fit_gp(observations.z, observations.y)
     with torch.no_grad():
         predicted = model.posterior(held_out.z).mean
@@ -16,8 +18,8 @@ def test_predicts_held_out_values() -> None:
     assert float(residual) < 0.2 * float(held_out.y.var())
 
 
-def test_several_objectives_are_columns() -> None:
-    observations = toy_evidence(n=10)
+def test_fit_gp_of_several_objectives_has_one_column_each() -> None:
+    observations = toy_observations(n=10)
     y = torch.cat([observations.y, -3 * observations.y], dim=1)
     with torch.no_grad():
         posterior = fit_gp(observations.z, y).posterior(observations.z[:4])
@@ -25,8 +27,8 @@ def test_several_objectives_are_columns() -> None:
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1e3, 7.0), (1e-12, 0.0), (1e90, 0.0)])
-def test_scale_and_offset_of_the_values_do_not_matter(scale: float, shift: float) -> None:
-    observations = toy_evidence(n=10)
+def test_fit_gp_is_independent_of_scale_and_offset(scale: float, shift: float) -> None:
+    observations = toy_observations(n=10)
     with torch.no_grad():
         plain = fit_gp(observations.z, observations.y).posterior(observations.bounds).mean
         scaled = fit_gp(observations.z, scale * observations.y + shift)
@@ -34,7 +36,7 @@ def test_scale_and_offset_of_the_values_do_not_matter(scale: float, shift: float
     assert torch.allclose(mean, plain, rtol=1e-3, atol=1e-2)
 
 
-def test_threads_come_back_even_after_an_error() -> None:
+def test_reproducible_restores_threads_after_an_error() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -47,7 +49,7 @@ def test_threads_come_back_even_after_an_error() -> None:
         torch.set_num_threads(before)
 
 
-def test_a_rough_value_is_not_followed() -> None:
+def test_fit_gp_does_not_follow_a_noisy_value() -> None:
     z = torch.linspace(0, 1, 12, dtype=torch.float64)[:, None]
     y = z.clone()
     y[5] += 3.0

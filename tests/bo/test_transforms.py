@@ -1,3 +1,5 @@
+"""`ScoreTransform` and `standardized`: values as scores for the surrogate."""
+
 from __future__ import annotations
 
 import pytest
@@ -36,7 +38,7 @@ SETS = {
 
 @pytest.mark.parametrize("good", ENDS)
 @pytest.mark.parametrize("values", SETS.values(), ids=SETS.keys())
-def test_transform_keeps_the_order_and_has_an_inverse(values: Tensor, good: GoodEnd) -> None:
+def test_score_transform_keeps_the_order_and_has_an_inverse(values: Tensor, good: GoodEnd) -> None:
     transform = ScoreTransform(values, good)
     scores = transform(values)
     assert bool(torch.isfinite(scores).all())
@@ -53,7 +55,9 @@ def test_transform_keeps_the_order_and_has_an_inverse(values: Tensor, good: Good
 
 @pytest.mark.parametrize("good", ENDS)
 @pytest.mark.parametrize(("factor", "offset"), [(1e-9, 0.0), (1e9, 0.0), (1.0, -50.0), (-1.0, 3.0)])
-def test_transform_does_not_depend_on_the_unit(good: GoodEnd, factor: float, offset: float) -> None:
+def test_score_transform_is_independent_of_the_unit(
+    good: GoodEnd, factor: float, offset: float
+) -> None:
     values = screen()
     turned: GoodEnd = good
     if factor < 0 and good != "neither":
@@ -64,7 +68,7 @@ def test_transform_does_not_depend_on_the_unit(good: GoodEnd, factor: float, off
     torch.testing.assert_close(ScoreTransform(other, turned)(other), expected, atol=1e-7, rtol=0)
 
 
-def test_good_end_is_linear_and_never_clipped() -> None:
+def test_score_transform_good_end_is_linear() -> None:
     scores = ScoreTransform(screen(), "high")(screen())
     best = scores[-15:]
     torch.testing.assert_close(best.diff(), best.diff().mean().expand(14))
@@ -73,14 +77,14 @@ def test_good_end_is_linear_and_never_clipped() -> None:
     torch.testing.assert_close(mirrored, scores)
 
 
-def test_small_differences_among_bad_values_stay_small() -> None:
+def test_score_transform_keeps_differences_of_bad_values_small() -> None:
     """What is inactive differs by noise, which ranks alone would blow up."""
     inactive = ScoreTransform(screen(), "high")(screen())[:85]
     assert float(inactive.max() - inactive.min()) < 0.05
 
 
 @pytest.mark.parametrize("good", ["high", "low"])
-def test_how_bad_an_outlier_is_does_not_matter(good: GoodEnd) -> None:
+def test_score_transform_is_independent_of_the_size_of_an_outlier(good: GoodEnd) -> None:
     sign = 1 if good == "high" else -1
     values = draws(50)
     scores = []
@@ -93,14 +97,14 @@ def test_how_bad_an_outlier_is_does_not_matter(good: GoodEnd) -> None:
     torch.testing.assert_close(scores[0][:-1], without, atol=0.1, rtol=0)
 
 
-def test_where_neither_end_is_good_scores_are_normal_scores() -> None:
+def test_score_transform_with_no_good_end_gives_normal_scores() -> None:
     values = draws(21)
     expected = norm.ppf((values.argsort().argsort().numpy() + 0.5) / 21)
     scores = ScoreTransform(values, "neither")(values)
     torch.testing.assert_close(scores, torch.from_numpy(expected))
 
 
-def test_variances_follow_the_slope() -> None:
+def test_score_transform_variances_follow_the_slope() -> None:
     values = draws(200)
     transform = ScoreTransform(values, "high")
     noise = torch.full((200,), 1e-6, dtype=torch.float64)
@@ -121,19 +125,19 @@ def test_standardized_in_another_unit_is_the_same(factor: float) -> None:
 
 
 @pytest.mark.parametrize("outlier", [-1e3, -1e6, -1.7e308])
-def test_standardized_with_a_bad_outlier_keeps_the_others_apart(outlier: float) -> None:
+def test_standardized_with_an_outlier_keeps_other_values_apart(outlier: float) -> None:
     usual, among = (
         standardized(torch.cat([draws(50), draws(1) - 2 + bad])[:, None]) for bad in (0.0, outlier)
     )
     torch.testing.assert_close(among, usual, atol=1e-6, rtol=0)
 
 
-def test_standardized_of_nothing_and_of_equal_values() -> None:
+def test_standardized_of_no_or_equal_values_is_empty_or_zero() -> None:
     assert standardized(torch.empty(0, 2, dtype=torch.float64)).shape == (0, 2)
     assert standardized(torch.full((3, 1), 2.0, dtype=torch.float64)).tolist() == [[0.0]] * 3
 
 
-def test_standardized_variances_do_not_depend_on_the_unit_and_keep_nan() -> None:
+def test_standardized_variances_are_independent_of_the_unit_and_keep_nan() -> None:
     y, noise = draws(60)[:, None], torch.full((60, 1), 1e-4, dtype=torch.float64)
     noise[3] = torch.nan
     found = standardized_variances(y, noise)
@@ -149,7 +153,9 @@ GOOD = torch.linspace(1, 9, 9, dtype=torch.float64)
 
 @pytest.mark.parametrize("share", [0.3, 0.55, 0.75, 0.95])
 @pytest.mark.parametrize("good", ENDS)
-def test_scores_of_good_values_do_not_depend_on_a_penalty(share: float, good: GoodEnd) -> None:
+def test_score_transform_of_good_values_is_independent_of_a_penalty(
+    share: float, good: GoodEnd
+) -> None:
     sign = -1 if good == "low" else 1
     n = round(9 * share / (1 - share))
     scores = []
@@ -161,7 +167,7 @@ def test_scores_of_good_values_do_not_depend_on_a_penalty(share: float, good: Go
     assert bool((scores[0][9:] < scores[0][0]).all())
 
 
-def test_scores_of_good_values_do_not_depend_on_penalties_that_differ() -> None:
+def test_standardized_good_values_are_independent_of_unequal_penalties() -> None:
     clash = torch.logspace(2, 4, 15, dtype=torch.float64)
     first, second = (
         standardized(torch.cat([GOOD, -scale * clash])[:, None])[:, 0] for scale in (1, 1e6)
@@ -170,6 +176,6 @@ def test_scores_of_good_values_do_not_depend_on_penalties_that_differ() -> None:
     assert float(first[8] - first[0]) > 1
 
 
-def test_ordinary_values_have_no_outlier_floor() -> None:
+def test_outlier_floor_of_ordinary_values_is_minus_infinity() -> None:
     for values in (draws(100), screen(), draws(100).log(), -draws(100).log()):
         assert outlier_floor(values.numpy()) == -float("inf")

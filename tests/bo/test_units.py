@@ -1,4 +1,4 @@
-"""What is proposed does not depend on the unit, the zero or the sign of an objective."""
+"""Proposals of every strategy are independent of unit, zero and sign of an objective."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from molvae.bo.strategies.thompson import Thompson
 from molvae.bo.strategies.turbo import Turbo
 from molvae.config import STRATEGIES
 from molvae.objectives.problem import Combine, Constraint, Objective, OptimizationProblem
-from tests.contracts import toy_evidence
+from tests.contracts import toy_observations
 from tests.toys import ToySpace
 
 RANK = Rank(n_generations=1, n_offspring=30)
@@ -37,9 +37,9 @@ ONE_EACH = list({strategy.name: strategy for strategy in reversed(STRATEGIES_TRI
 SEVERAL = [s for s in ONE_EACH if s.name in ("random", "log-ei", "rank")]
 SPACE = ToySpace()
 N = 12
-HILL = toy_evidence(N).y[:, 0].numpy()
+HILL = toy_observations(N).y[:, 0].numpy()
 """Values of the first goal; the second and the limits look at where a molecule lies."""
-PLACES = toy_evidence(N).z.numpy()
+PLACES = toy_observations(N).z.numpy()
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def quick_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("molvae.bo.surrogate.FIT_STEPS", 10)
 
 
-def evidence_in(
+def observations_in(
     unit: Unit,
     *,
     goals: int = 1,
@@ -112,7 +112,7 @@ def evidence_in(
         return np.asarray(places)[:, : len(problem.computed)]
 
     return replace(
-        toy_evidence(N, pending=2),
+        toy_observations(N, pending=2),
         y=torch.from_numpy(problem.y(rows)),
         problem=None if problem.is_single_objective else problem,
         values=None if problem.is_single_objective else torch.from_numpy(rows),
@@ -121,37 +121,37 @@ def evidence_in(
     )
 
 
-def proposed(strategy: Strategy, observations: Observations) -> list[str]:
+def proposed_smiles(strategy: Strategy, observations: Observations) -> list[str]:
     return [c.smiles for c in strategy.propose(observations, SPACE, 2, seed=4)]
 
 
-def check_same(strategy: Strategy, units: list[str], **setup: object) -> None:
-    usual = proposed(strategy, evidence_in(Unit(), **setup))
+def assert_same_proposals(strategy: Strategy, units: list[str], **setup: object) -> None:
+    usual = proposed_smiles(strategy, observations_in(Unit(), **setup))
     for name in units:
-        assert proposed(strategy, evidence_in(UNITS[name], **setup)) == usual, name
+        assert proposed_smiles(strategy, observations_in(UNITS[name], **setup)) == usual, name
 
 
-def test_every_strategy_is_tried() -> None:
+def test_unit_tests_cover_every_strategy() -> None:
     assert {strategy.name for strategy in STRATEGIES_TRIED} | {Screen.name} == set(STRATEGIES)
 
 
-def test_screen_in_another_unit_proposes_the_same(tmp_path: Path) -> None:
+def test_screen_proposals_in_another_unit_are_the_same(tmp_path: Path) -> None:
     file = tmp_path / "library.smi"
     file.write_text("\n".join(SPACE.molecules))
-    check_same(Screen(dataset=str(file), n_screened=100), list(UNITS))
+    assert_same_proposals(Screen(dataset=str(file), n_screened=100), list(UNITS))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES_TRIED, ids=lambda s: s.name)
-def test_proposals_of_one_goal_in_another_unit_are_the_same(strategy: Strategy) -> None:
-    check_same(strategy, list(UNITS))
+def test_proposals_of_one_objective_in_another_unit_are_the_same(strategy: Strategy) -> None:
+    assert_same_proposals(strategy, list(UNITS))
 
 
 @pytest.mark.parametrize("limits", ["measured", "own", "computed"])
 @pytest.mark.parametrize("strategy", ONE_EACH, ids=lambda s: s.name)
-def test_proposals_with_a_limit_in_another_unit_are_the_same(
+def test_proposals_with_a_constraint_in_another_unit_are_the_same(
     strategy: Strategy, limits: str
 ) -> None:
-    check_same(strategy, FEW, limits=limits)
+    assert_same_proposals(strategy, FEW, limits=limits)
 
 
 @pytest.mark.parametrize("limits", ["", "measured", "own"])
@@ -159,30 +159,30 @@ def test_proposals_with_a_limit_in_another_unit_are_the_same(
 def test_proposals_of_a_pareto_search_in_another_unit_are_the_same(
     strategy: Strategy, limits: str
 ) -> None:
-    check_same(strategy, FEW, goals=2, limits=limits)
+    assert_same_proposals(strategy, FEW, goals=2, limits=limits)
 
 
 @pytest.mark.parametrize("combine", ["weighted_sum", "desirability"])
 @pytest.mark.parametrize("strategy", ONE_EACH, ids=lambda s: s.name)
-def test_proposals_of_a_combination_in_another_unit_are_the_same(
+def test_proposals_of_a_combined_score_in_another_unit_are_the_same(
     strategy: Strategy, combine: Combine
 ) -> None:
     """Of a sum whose weights, of a product whose ends are written in that unit as well."""
-    check_same(strategy, FEW, goals=2, combine=combine)
+    assert_same_proposals(strategy, FEW, goals=2, combine=combine)
 
 
 @pytest.mark.parametrize("setup", [{}, {"limits": "measured"}], ids=["alone", "limit"])
 @pytest.mark.parametrize("strategy", ONE_EACH, ids=lambda s: s.name)
-def test_how_bad_an_outlier_is_does_not_change_the_proposals(
+def test_proposals_are_independent_of_the_size_of_an_outlier(
     strategy: Strategy, setup: dict[str, str]
 ) -> None:
-    bad, worse = (evidence_in(Unit(), worst=worst, **setup) for worst in (-1e4, -1e6))
-    assert proposed(strategy, bad) == proposed(strategy, worse)
+    bad, worse = (observations_in(Unit(), worst=worst, **setup) for worst in (-1e4, -1e6))
+    assert proposed_smiles(strategy, bad) == proposed_smiles(strategy, worse)
 
 
 @pytest.mark.parametrize("strategy", SEVERAL, ids=lambda s: s.name)
-def test_how_bad_an_outlier_is_does_not_change_the_proposals_of_a_pareto_search(
+def test_pareto_proposals_are_independent_of_the_size_of_an_outlier(
     strategy: Strategy,
 ) -> None:
-    bad, worse = (evidence_in(Unit(), worst=worst, goals=2) for worst in (-1e4, -1e6))
-    assert proposed(strategy, bad) == proposed(strategy, worse)
+    bad, worse = (observations_in(Unit(), worst=worst, goals=2) for worst in (-1e4, -1e6))
+    assert proposed_smiles(strategy, bad) == proposed_smiles(strategy, worse)

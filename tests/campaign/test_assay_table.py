@@ -40,7 +40,7 @@ class TextSpace(ToySpace):
         return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), self.dim)
 
 
-def created(path: Path, start: Path | list[str] = DATA, **settings: object) -> Campaign:
+def create_campaign(path: Path, start: Path | list[str] = DATA, **settings: object) -> Campaign:
     settings = {"objective": "maximize manual:pIC50", **settings}
     return Campaign.create(path / "lab.db", TextSpace(), start=start, strategy="random", **settings)
 
@@ -50,9 +50,9 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_each_row_of_a_table_as_exported_is_accounted_for(tmp_path: Path) -> None:
+def test_create_from_an_exported_table_accounts_for_every_row(tmp_path: Path) -> None:
     with pytest.warns(MolvaeWarning, match="1 initial molecules left out.*line 13: a mixture"):
-        campaign = created(tmp_path)
+        campaign = create_campaign(tmp_path)
     rows = campaign.start_rows
     assert [row.where for row in rows] == [f"line {i}" for i in range(2, 66)]
     assert Counter(row.fate for row in rows) == {
@@ -91,12 +91,12 @@ def test_each_row_of_a_table_as_exported_is_accounted_for(tmp_path: Path) -> Non
     campaign.close()
 
 
-def test_one_contradictory_pair_of_replicates_hides_no_differences_between_molecules(
+def test_predict_with_one_contradictory_replicate_pair_keeps_differences(
     tmp_path: Path,
 ) -> None:
     """The table has 5.29 and 6.9 for one molecule, and single values for all others."""
     with pytest.warns(MolvaeWarning):
-        campaign = created(tmp_path)
+        campaign = create_campaign(tmp_path)
     with campaign:
         told = [trial for trial in campaign.trials if trial.values]
         values = pd.Series([trial.values["pIC50"] for trial in told])
@@ -104,13 +104,13 @@ def test_one_contradictory_pair_of_replicates_hides_no_differences_between_molec
         assert means.std() > 0.5 * values.std()
 
 
-def test_a_dataframe_is_read_like_a_file(tmp_path: Path) -> None:
+def test_create_from_a_dataframe_equals_a_file(tmp_path: Path) -> None:
     frame = pd.read_csv(DATA, sep=";", encoding="utf-8-sig").set_index("Compound ID")
     settings = {"objective": "maximize manual:pIC50", "strategy": "random", "plausibility": "none"}
     with pytest.warns(MolvaeWarning, match="the DataFrame, row 12: a mixture"):
         of_frame = Campaign.create(tmp_path / "f.db", TextSpace(), start=frame, **settings)
     with pytest.warns(MolvaeWarning, match="line 13: a mixture"):
-        of_file = created(tmp_path)
+        of_file = create_campaign(tmp_path)
     with of_frame, of_file:
         assert of_frame.config.start == "64 given molecules"
         seen = [
@@ -126,85 +126,85 @@ def test_a_dataframe_is_read_like_a_file(tmp_path: Path) -> None:
         Campaign.create(tmp_path / "g.db", TextSpace(), start=frame[["Operator"]], **settings)
 
 
-def test_a_given_value_far_from_all_others_is_named_with_its_row(tmp_path: Path) -> None:
+def test_create_with_an_outlying_value_warns_with_its_line(tmp_path: Path) -> None:
     rows = [f"{'C' * n}O,{5 + n / 10}" for n in range(1, 10)]
     table = write(tmp_path / "m.csv", "\n".join(["smiles,value", *rows, "CCN,512"]))
     with pytest.warns(ImplausibleValueWarning, match="line 11: pIC50 512 is"):
-        campaign = created(tmp_path, table)
+        campaign = create_campaign(tmp_path, table)
     assert campaign.trials[9].values == {"pIC50": 512.0}
     campaign.close()
 
 
-def test_without_standardization_a_salt_is_refused_and_named(tmp_path: Path) -> None:
+def test_create_without_standardization_raises_for_salts(tmp_path: Path) -> None:
     with pytest.raises(UnknownTokenError, match=r"line 5: .*line 9: .*line 13: "):
-        created(tmp_path, standardize=False)
+        create_campaign(tmp_path, standardize=False)
     assert not (tmp_path / "lab.db").exists()
 
 
-def test_molecules_without_values_are_standardized_only_if_told(tmp_path: Path) -> None:
+def test_create_standardizes_molecules_without_values_only_on_request(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles\nCC[NH3+]\n")
-    with created(tmp_path, table) as campaign:
+    with create_campaign(tmp_path, table) as campaign:
         assert campaign.trials[0].smiles == "CC[NH3+]"
     (tmp_path / "lab.db").unlink()
-    with created(tmp_path, ["CC[NH3+].[Cl-]"], standardize=True) as campaign:
+    with create_campaign(tmp_path, ["CC[NH3+].[Cl-]"], standardize=True) as campaign:
         assert campaign.trials[0].smiles == "CCN"
         assert campaign.trials[0].notes == {"original_smiles": "CC[NH3+].[Cl-]"}
 
 
-def test_named_columns_are_read(tmp_path: Path) -> None:
+def test_create_reads_the_columns_of_the_settings(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles,structure,IC50,value\nx,CCO,3,a\ny,CCN,>7,b\n")
     settings = {
         "smiles_column": "Structure",
         "value_column": "ic50",
         "objective": "minimize manual:pIC50",
     }
-    with created(tmp_path, table, **settings) as campaign:
+    with create_campaign(tmp_path, table, **settings) as campaign:
         assert [trial.values for trial in campaign.trials] == [{"pIC50": 3.0}, {"pIC50": 7.0}]
         assert campaign.trials[0].notes == {"smiles": "x", "value": "a"}
     (tmp_path / "lab.db").unlink()
     for names in ({"smiles_column": "struct"}, {"value_column": "EC50"}):
         with pytest.raises(DataError, match="no column"):
-            created(tmp_path, table, **{**settings, **names})
+            create_campaign(tmp_path, table, **{**settings, **names})
     with pytest.raises(ConfigError, match="one measured value"):
-        created(tmp_path, table, objective=["manual:a", "manual:b"], value_column="IC50")
+        create_campaign(tmp_path, table, objective=["manual:a", "manual:b"], value_column="IC50")
 
 
-def test_rows_with_equal_cells_are_counted(tmp_path: Path) -> None:
+def test_create_counts_rows_with_equal_cells(tmp_path: Path) -> None:
     text = "smiles,value,who\nCCN,5,a\nCCO,6,a\nCCN,5,b\nCCN,5,a\n"
-    with created(tmp_path, write(tmp_path / "m.csv", text)) as campaign:
+    with create_campaign(tmp_path, write(tmp_path / "m.csv", text)) as campaign:
         assert [row.copies for row in campaign.start_rows] == ["", "", "", "line 2"]
         counts = campaign.metadata["start_rows"]
         assert counts["equal to an earlier row in every cell"] == 1
         assert counts["repeats an earlier molecule"] == 2
 
 
-def test_a_salt_and_its_parent_are_replicates(tmp_path: Path) -> None:
+def test_create_averages_a_salt_and_its_parent_as_replicates(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles,value\nCCN.Cl,3\nCCN,5\n")
-    with created(tmp_path, table) as campaign:
+    with create_campaign(tmp_path, table) as campaign:
         assert [(t.smiles, t.values) for t in campaign.trials] == [("CCN", {"pIC50": 4.0})]
 
 
 @pytest.mark.parametrize("name", ["standard_relation", "pIC50_operator"])
-def test_a_column_of_operators_is_read(tmp_path: Path, name: str) -> None:
+def test_create_reads_a_column_of_operators(tmp_path: Path, name: str) -> None:
     table = write(
         tmp_path / "m.csv", f"smiles,{name},value\nCCO,<,5\nCCN,=,6\nCCC,>=,7\nCCCC,,8\nCCS,<,\n"
     )
-    with created(tmp_path, table) as campaign:
+    with create_campaign(tmp_path, table) as campaign:
         values = [trial.values.get("pIC50") for trial in campaign.trials]
         operators = [trial.operators.get("pIC50") for trial in campaign.trials]
     assert values == [5.0, 6.0, 7.0, 8.0, None]
     assert operators == ["<", None, ">", None, None]
 
 
-def test_a_column_of_operators_of_several_values_has_to_say_of_which(tmp_path: Path) -> None:
+def test_create_with_ambiguous_operator_column_raises(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles,relation,a,b\nCCO,<,5,6\n")
     with pytest.raises(DataError, match="of which values are the operators in 'relation'"):
-        created(tmp_path, table, objective=["manual:a", "manual:b"])
+        create_campaign(tmp_path, table, objective=["manual:a", "manual:b"])
 
 
-def test_limits_are_kept_and_told_and_exported(tmp_path: Path) -> None:
+def test_limits_are_created_told_and_exported_with_operators(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles,value\nCCO,<5\nCCO,<4.5\nCCN,6\nCCN,<7\nCCC,\n")
-    with created(tmp_path, table) as campaign:
+    with create_campaign(tmp_path, table) as campaign:
         low, mixed, waiting = campaign.trials
         assert (low.values, low.operators) == ({"pIC50": 4.5}, {"pIC50": "<"})
         assert low.notes == {"limits of pIC50": "<5; <4.5"}
@@ -218,43 +218,43 @@ def test_limits_are_kept_and_told_and_exported(tmp_path: Path) -> None:
         exported.to_csv(tmp_path / "exported.csv", index=False)
     assert exported["pIC50_operator"].fillna("").tolist() == ["<", "", ">"]
     (tmp_path / "lab.db").unlink()
-    with created(tmp_path, tmp_path / "exported.csv") as campaign:
+    with create_campaign(tmp_path, tmp_path / "exported.csv") as campaign:
         assert [trial.values for trial in campaign.trials] == [
             {"pIC50": 4.5}, {"pIC50": 6.0}, {"pIC50": 8.0},
         ]  # fmt: skip
         assert [trial.operators.get("pIC50") for trial in campaign.trials] == ["<", None, ">"]
 
 
-def test_limits_in_both_directions_are_refused_with_their_lines(tmp_path: Path) -> None:
+def test_create_with_limits_in_both_directions_raises_with_lines(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles,value\nCCO,<5\nCCN,6\nOCC,>4\n")
     with pytest.raises(DataError, match=r"line 2, .*line 4: pIC50 has limits in both directions"):
-        created(tmp_path, table)
+        create_campaign(tmp_path, table)
 
 
-def test_the_best_molecule_is_never_one_that_may_be_worse_than_its_limit(tmp_path: Path) -> None:
+def test_best_excludes_values_that_may_be_worse_than_their_limit(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles,value\nCCO,<9\nCCN,6\nCCC,>8\nCCCC,5\n")
     for direction, best, value in (
         ("maximize", ["CCC", "CCN", "CCCC"], 8.0),
         ("minimize", ["CCCC", "CCN", "CCO"], 5.0),
     ):
-        with created(tmp_path, table, objective=f"{direction} manual:pIC50") as campaign:
+        with create_campaign(tmp_path, table, objective=f"{direction} manual:pIC50") as campaign:
             assert campaign.best()["smiles"].tolist() == best
             assert campaign.best_value == value
         (tmp_path / "lab.db").unlink()
-    with created(tmp_path, write(tmp_path / "n.csv", "smiles,value\nCCO,<9\n")) as campaign:
+    with create_campaign(tmp_path, write(tmp_path / "n.csv", "smiles,value\nCCO,<9\n")) as campaign:
         assert campaign.best_value is None
         assert len(campaign.best()) == 0
     (tmp_path / "lab.db").unlink()
     goals = {"objective": ["manual:pIC50", "manual:b"], "constraints": ["manual:b >= 2"]}
     text = "smiles,pIC50,b\nCCO,5,<9\nCCN,6,3\nCCC,7,>8\nCCCC,<9,5\n"
-    with created(tmp_path, write(tmp_path / "n.csv", text), **goals) as campaign:
+    with create_campaign(tmp_path, write(tmp_path / "n.csv", text), **goals) as campaign:
         best = campaign.table().set_index("smiles")["pareto_rank"].dropna()
         assert set(best.index) == {"CCN", "CCC"}
 
 
-def test_strategies_see_expected_values_in_the_place_of_limits(tmp_path: Path) -> None:
+def test_observations_have_expected_values_in_place_of_limits(tmp_path: Path) -> None:
     with pytest.warns(MolvaeWarning):
-        campaign = created(tmp_path)
+        campaign = create_campaign(tmp_path)
     observations = campaign.observations()
     told = [trial for trial in campaign.trials if trial.status == "complete"]
     campaign.close()
@@ -262,7 +262,7 @@ def test_strategies_see_expected_values_in_the_place_of_limits(tmp_path: Path) -
         assert y == trial.values["pIC50"] or (trial.operators and y < 5.0)
 
 
-def test_computed_properties_are_goals_and_constraints(tmp_path: Path) -> None:
+def test_campaign_with_computed_objectives_and_constraints_has_their_values(tmp_path: Path) -> None:
     known = write(tmp_path / "known.smi", f"{DenseToySpace().molecules[0]}\n")
     goals = ["maximize manual:pIC50", "minimize rdkit:BertzCT"]
     limits = [f"nearest:{known} >= 0.2", "typicality >= 0", "an amide: matches:C(=O)[N,n;H1] <= 3"]

@@ -1,3 +1,5 @@
+"""`Campaign`: create, run, ask, tell, retry, open, and its tables."""
+
 from __future__ import annotations
 
 import math
@@ -50,14 +52,14 @@ def proposals(campaign: Campaign) -> list[tuple[int, str, bytes, dict[str, float
     return [(t.id, t.smiles, t.z_bytes, dict(t.values)) for t in campaign.trials]
 
 
-def by_hand(path: Path) -> Campaign:
+def create_manual(path: Path) -> Campaign:
     return Campaign.create(
         path, ToySpace(), objective="manual:y", direction="maximize",
         start=[MOLECULES[0]], strategy="random",
     )  # fmt: skip
 
 
-def uninterrupted(folder: Path, budget: int, **settings: Any) -> list[Any]:
+def proposals_without_interruption(folder: Path, budget: int, **settings: Any) -> list[Any]:
     with begin(folder / "uninterrupted.db", **settings) as campaign:
         campaign.run(budget)
         return proposals(campaign)
@@ -77,7 +79,7 @@ def test_run_spends_the_budget_and_improves(path: Path) -> None:
         assert {t.origin for t in campaign.trials} == {"start", "log-ei"}
 
 
-def test_budget_counts_start_and_earlier_runs(path: Path) -> None:
+def test_run_budget_counts_initial_molecules_and_earlier_runs(path: Path) -> None:
     objective = ToyObjective()
     with begin(path, n=5, objective=objective) as campaign:
         campaign.run(3)  # fewer than the initial molecules
@@ -92,15 +94,15 @@ def test_budget_counts_start_and_earlier_runs(path: Path) -> None:
 
 
 @pytest.mark.parametrize("budget", [-1, 0, 2.5, True])
-def test_a_budget_is_a_positive_number_of_calls(path: Path, budget: Any) -> None:
+def test_run_with_invalid_budget_raises(path: Path, budget: Any) -> None:
     with (
         begin(path) as campaign,
-        pytest.raises(ConfigError, match="budget must be a whole number from 1"),
+        pytest.raises(ConfigError, match=r"budget .* from 1"),
     ):
         campaign.run(budget)
 
 
-def test_on_trial_sees_each_outcome_once_it_is_in_the_record(path: Path) -> None:
+def test_run_on_trial_is_called_once_per_written_outcome(path: Path) -> None:
     seen: list[int] = []
 
     def on_trial(trial: Trial) -> None:
@@ -114,7 +116,7 @@ def test_on_trial_sees_each_outcome_once_it_is_in_the_record(path: Path) -> None
     assert seen == list(range(1, 10))
 
 
-def test_ask_and_tell_by_hand(path: Path) -> None:
+def test_ask_and_tell_complete_trials_once(path: Path) -> None:
     with begin(path, n=2) as campaign:
         start = {t.smiles for t in campaign.trials}
         campaign.tell(1, 0.1)
@@ -124,15 +126,13 @@ def test_ask_and_tell_by_hand(path: Path) -> None:
         assert len({t.smiles for t in campaign.ask()} | {t.smiles for t in asked} | start) == 9
         told = campaign.tell(4, 0.5, "plate 1")
         assert (told.values, told.message, told.status) == ({"hill": 0.5}, "plate 1", "complete")
-        with pytest.raises(
-            CampaignError, match=r"trial 4 .* has the outcome 0.5 \(hill\), reported on 20"
-        ):
+        with pytest.raises(CampaignError, match=r"trial 4 .*0\.5 \(hill\)"):
             campaign.tell(4, 0.6)
         with pytest.raises(CampaignError, match="has no trial 99"):
             campaign.tell(99, 0.6)
 
 
-def test_starting_molecules_are_handed_out_until_a_value_is_told(path: Path) -> None:
+def test_ask_gives_initial_molecules_until_told(path: Path) -> None:
     with begin(path, n=3, strategy=CHEAP) as campaign:
         assert [t.id for t in campaign.ask(2)] == [1, 2]
         assert [t.id for t in campaign.ask(9)] == [1, 2, 3]
@@ -143,7 +143,7 @@ def test_starting_molecules_are_handed_out_until_a_value_is_told(path: Path) -> 
 
 
 @pytest.mark.parametrize("value", ["much", float("inf"), -float("inf"), [1.0, "high"]])
-def test_a_value_is_a_number(path: Path, value: Any) -> None:
+def test_tell_of_text_or_infinite_value_raises(path: Path, value: Any) -> None:
     with begin(path) as campaign:
         with pytest.raises(ConfigError, match="a value must be"):
             campaign.tell(1, value)
@@ -151,15 +151,15 @@ def test_a_value_is_a_number(path: Path, value: Any) -> None:
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5])
-def test_asking_for_nothing(path: Path, n: Any) -> None:
+def test_ask_for_fewer_than_1_molecule_raises(path: Path, n: Any) -> None:
     with (
         begin(path) as campaign,
-        pytest.raises(ConfigError, match="n must be a whole number from 1"),
+        pytest.raises(ConfigError, match=r"n .* from 1"),
     ):
         campaign.ask(n)
 
 
-def test_nothing_known_is_ever_proposed(path: Path) -> None:
+def test_ask_proposes_no_known_molecule(path: Path) -> None:
     space = ToySpace()
     with begin(path, start=space.molecules[:300], plausibility="none") as campaign:
         campaign.tell(1, 0.1)
@@ -167,15 +167,15 @@ def test_nothing_known_is_ever_proposed(path: Path) -> None:
             campaign.ask(2)
         smiles = [t.smiles for t in campaign.trials]
         assert len(set(smiles)) == len(smiles) == 308
-        with pytest.raises(CampaignError, match="no new molecule after"):
+        with pytest.raises(CampaignError, match="no new molecule"):
             campaign.ask(20)
         assert len(campaign) == 308
 
 
-def test_log_ei_needs_values(path: Path) -> None:
+def test_ask_with_log_ei_and_too_few_values_raises(path: Path) -> None:
     with begin(path, strategy="log-ei") as campaign:
         campaign.tell(1, 0.1)
-        with pytest.raises(CampaignError, match=r"at least 2 different values, has 1.*tell more"):
+        with pytest.raises(CampaignError, match=r"has 1.*tell more"):
             campaign.ask(1)
         assert len(campaign) == 8
 
@@ -196,7 +196,7 @@ class Same:
         return [0.0] * len(smiles)
 
 
-def test_an_objective_that_always_says_the_same_stops_the_campaign(path: Path) -> None:
+def test_run_of_a_constant_objective_stops(path: Path) -> None:
     objective = Same()
     with begin(
         path, n=30, objective=objective, strategy="rank:n_offspring=10", batch_size=3
@@ -212,7 +212,7 @@ def test_an_objective_that_always_says_the_same_stops_the_campaign(path: Path) -
         assert len(campaign.ask(2, allow_constant=True)) == 2
 
 
-def test_replicates_and_standard_errors(path: Path) -> None:
+def test_tell_of_replicates_gives_mean_and_standard_error(path: Path) -> None:
     with begin(path, n=4) as campaign:
         trial = campaign.tell(1, [1.0, math.nan, 2.0, 3.0])
         assert trial.values == {"hill": 2.0}
@@ -224,7 +224,7 @@ def test_replicates_and_standard_errors(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("value", "error"), [([1.0, 2.0], 0.1), (1.0, -0.1), (None, 0.1)])
-def test_a_standard_error_that_cannot_be(path: Path, value: Any, error: float) -> None:
+def test_tell_with_invalid_standard_error_raises(path: Path, value: Any, error: float) -> None:
     with begin(path) as campaign:
         with pytest.raises(ConfigError, match="a standard error must be"):
             campaign.tell(1, value, error=error)
@@ -232,7 +232,7 @@ def test_a_standard_error_that_cannot_be(path: Path, value: Any, error: float) -
 
 
 @pytest.mark.parametrize("value", [[], {}, np.array([]), {"hill": []}, iter(())])
-def test_an_empty_value_is_refused(path: Path, value: Any) -> None:
+def test_tell_of_an_empty_value_raises(path: Path, value: Any) -> None:
     with begin(path) as campaign:
         for tell in (lambda: campaign.tell(1, value), lambda: campaign.tell_all({1: value})):
             with pytest.raises(ConfigError, match="there is no value"):
@@ -240,7 +240,7 @@ def test_an_empty_value_is_refused(path: Path, value: Any) -> None:
         assert campaign.trials[0].status == "pending"
 
 
-def test_an_error_of_0_is_kept(path: Path) -> None:
+def test_tell_with_error_0_keeps_the_error(path: Path) -> None:
     with begin(path) as campaign:
         campaign.tell(1, 5.0, error=0.0)
         campaign.tell_all({2: 5.0, 3: 5.0}, errors={2: 0.0, 3: {"hill": 0.0}})
@@ -248,7 +248,7 @@ def test_an_error_of_0_is_kept(path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [None, math.nan])
-def test_nan_is_a_failed_trial(path: Path, value: float | None) -> None:
+def test_tell_of_none_or_nan_fails_the_trial(path: Path, value: float | None) -> None:
     with begin(path, n=3) as campaign:
         trial = campaign.tell(1, value, "docking broke")
         assert (trial.status, trial.values, trial.message) == ("failed", {}, "docking broke")
@@ -260,7 +260,7 @@ def test_nan_is_a_failed_trial(path: Path, value: float | None) -> None:
         assert trial.smiles not in observations.pending_smiles
 
 
-def test_molecules_that_cannot_be_scored_count_and_do_not_stop_the_run(path: Path) -> None:
+def test_run_counts_failed_molecules_and_continues(path: Path) -> None:
     fails = ToySpace().molecules[0:40:5][:3]
     with begin(path, objective=ToyObjective(fails=fails), strategy=CHEAP) as campaign:
         campaign.run(12)
@@ -298,7 +298,7 @@ class Odd:
         (GeneratorExit(), ObjectiveError, "GeneratorExit"),
     ],
 )
-def test_whatever_stops_an_objective_the_record_is_intact(
+def test_run_stopped_by_an_objective_error_resumes_the_same(
     path: Path, tmp_path: Path, what: Any, error: type[BaseException], message: str | None
 ) -> None:
     with begin(path, objective=Odd(what)) as campaign:
@@ -307,7 +307,7 @@ def test_whatever_stops_an_objective_the_record_is_intact(
         assert [t.status for t in campaign.trials] == ["complete"] * 2 + ["pending"] * 6
     with Campaign.open(path, ToySpace(), ToyObjective()) as campaign:
         campaign.run(16)
-        assert proposals(campaign) == uninterrupted(tmp_path, 16)
+        assert proposals(campaign) == proposals_without_interruption(tmp_path, 16)
 
 
 @pytest.mark.parametrize(
@@ -331,14 +331,16 @@ def test_whatever_stops_an_objective_the_record_is_intact(
         (RuntimeError("\udcff\n\ud800"), r"RuntimeError: \udcff \ud800"),
     ],
 )
-def test_what_is_no_value_is_failed_and_says_why(path: Path, what: Any, message: str) -> None:
+def test_run_with_a_value_other_than_a_number_fails_the_trial(
+    path: Path, what: Any, message: str
+) -> None:
     with begin(path, objective=Odd(what)) as campaign:
         campaign.run(4)
         assert campaign.trials[2].status == "failed"
         assert campaign.trials[2].message == message
 
 
-def test_an_objective_gets_as_many_at_once_as_it_asks_for(path: Path) -> None:
+def test_run_calls_the_objective_with_its_batch_size(path: Path) -> None:
     class Batched(ToyObjective):
         batch_size = 3
         sizes: list[int] = []  # noqa: RUF012
@@ -357,9 +359,9 @@ def test_an_objective_gets_as_many_at_once_as_it_asks_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["random", CHEAP])
-def test_stopped_anywhere_it_goes_on_the_same(tmp_path: Path, strategy: Any) -> None:
+def test_run_stopped_at_every_trial_resumes_the_same(tmp_path: Path, strategy: Any) -> None:
     """A new process for each trial, as it were: the record is all that is carried over."""
-    whole = uninterrupted(tmp_path, 17, strategy=strategy)
+    whole = proposals_without_interruption(tmp_path, 17, strategy=strategy)
     path = tmp_path / "c.db"
     begin(path, strategy=strategy).close()
 
@@ -382,26 +384,26 @@ def test_stopped_anywhere_it_goes_on_the_same(tmp_path: Path, strategy: Any) -> 
 
 
 @pytest.mark.parametrize("strategy", ["random", pytest.param("thompson", marks=pytest.mark.slow)])
-def test_kill_9_loses_nothing_told(tmp_path: Path, strategy: str) -> None:
-    killed(tmp_path, kills=2, strategy=strategy)
+def test_run_killed_loses_no_told_value(tmp_path: Path, strategy: str) -> None:
+    run_killed(tmp_path, kills=2, strategy=strategy)
 
 
 @pytest.mark.slow
-def test_kill_9_with_workers_loses_nothing_told(tmp_path: Path) -> None:
-    killed(tmp_path, kills=1, strategy="random", workers=2)
+def test_run_killed_with_workers_loses_no_told_value(tmp_path: Path) -> None:
+    run_killed(tmp_path, kills=1, strategy="random", workers=2)
 
 
 @pytest.mark.stress
 @pytest.mark.parametrize("workers", [0, 1, 4])
-def test_a_hundred_kills(tmp_path: Path, workers: int) -> None:
+def test_run_killed_100_times_loses_no_told_value(tmp_path: Path, workers: int) -> None:
     """Ten campaigns of ten kills each."""
     for seed in range(10):
         folder = tmp_path / str(seed)
         folder.mkdir()
-        killed(folder, kills=10, strategy="random", workers=workers, seed=seed)
+        run_killed(folder, kills=10, strategy="random", workers=workers, seed=seed)
 
 
-def killed(folder: Path, *, kills: int, strategy: str, workers: int = 0, seed: int = 0) -> None:
+def run_killed(folder: Path, *, kills: int, strategy: str, workers: int = 0, seed: int = 0) -> None:
     """SIGKILL at random moments: in the objective, before its value is told, while choosing."""
     path = folder / "c.db"
     moments = random.Random(f"{strategy} {workers} {seed}")
@@ -437,7 +439,9 @@ def killed(folder: Path, *, kills: int, strategy: str, workers: int = 0, seed: i
         assert len(campaign) == budget
         assert all(t.status == "complete" for t in campaign.trials)
         if workers <= 1:
-            assert proposals(campaign) == uninterrupted(folder, budget, strategy=strategy)
+            assert proposals(campaign) == proposals_without_interruption(
+                folder, budget, strategy=strategy
+            )
 
 
 def start_work(path: Path, budget: int, strategy: str, workers: int) -> subprocess.Popen[str]:
@@ -449,7 +453,7 @@ def start_work(path: Path, budget: int, strategy: str, workers: int) -> subproce
     )
 
 
-def test_same_seed_same_campaign_other_seed_another(tmp_path: Path) -> None:
+def test_ask_is_reproducible_by_seed(tmp_path: Path) -> None:
     def smiles(name: str, seed: int) -> list[str]:
         with begin(tmp_path / name, seed=seed) as campaign:
             campaign.tell(1, 0.1)
@@ -458,7 +462,7 @@ def test_same_seed_same_campaign_other_seed_another(tmp_path: Path) -> None:
     assert smiles("a.db", 3) == smiles("b.db", 3) != smiles("c.db", 4)
 
 
-def test_open_with_another_model_objective_or_strategy(path: Path) -> None:
+def test_open_with_another_model_objective_or_strategy_raises(path: Path) -> None:
     begin(path).close()
     with pytest.raises(CampaignError, match=r"made with the model 'toy' .*got 'other'"):
         Campaign.open(path, ToySpace("other"))
@@ -470,7 +474,7 @@ def test_open_with_another_model_objective_or_strategy(path: Path) -> None:
         Campaign.open(path, ToySpace(), strategy=CHEAP)
 
 
-def test_what_was_an_object_has_to_be_given_again(path: Path) -> None:
+def test_run_of_a_reopened_campaign_without_its_objective_object_raises(path: Path) -> None:
     begin(path).close()
     with (
         Campaign.open(path, ToySpace()) as campaign,
@@ -479,7 +483,7 @@ def test_what_was_an_object_has_to_be_given_again(path: Path) -> None:
         campaign.run(10)
 
 
-def test_strategy_and_its_settings_are_kept(path: Path) -> None:
+def test_open_keeps_the_strategy_and_its_settings(path: Path) -> None:
     begin(path, strategy=CHEAP).close()
     with Campaign.open(path) as campaign:
         assert campaign.strategy == CHEAP
@@ -504,20 +508,20 @@ class First:
         return [Candidate(m, z) for m, z in zip(ranked, space.encode(ranked), strict=True)]
 
 
-def test_a_strategy_of_ones_own(path: Path) -> None:
+def test_open_without_the_strategy_object_cannot_ask(path: Path) -> None:
     with begin(path, strategy=First()) as campaign:
         campaign.run(12)
         assert campaign.trials[-1].origin == "first"
     with (
         Campaign.open(path, ToySpace()) as campaign,
-        pytest.raises(CampaignError, match=r"strategy 'first' .* give it again"),
+        pytest.raises(CampaignError, match=r"'first'.*give it again"),
     ):
         campaign.ask(1)
     with Campaign.open(path, ToySpace(), strategy=First()) as campaign:
         assert len(campaign.ask(2)) == 2
 
 
-def test_a_strategy_that_repeats_is_found_out(path: Path) -> None:
+def test_ask_with_a_strategy_repeating_molecules_raises(path: Path) -> None:
     with begin(path, strategy=First(repeat=True)) as campaign:
         campaign.tell(1, 1.0)
         with pytest.raises(CampaignError, match="did not give 2 distinct new molecules"):
@@ -528,7 +532,7 @@ def test_a_strategy_that_repeats_is_found_out(path: Path) -> None:
 # --- direction, tables
 
 
-def test_minimize_turns_the_evidence_and_nothing_else(path: Path) -> None:
+def test_minimization_negates_observations_only(path: Path) -> None:
     with begin(path, n=3, direction="minimize") as campaign:
         for id_, value in ((1, 5.0), (2, -1.0), (3, 2.0)):
             campaign.tell(id_, value)
@@ -540,7 +544,7 @@ def test_minimize_turns_the_evidence_and_nothing_else(path: Path) -> None:
         assert campaign.direction == "minimize"
 
 
-def test_table_and_best(path: Path) -> None:
+def test_table_and_best_list_trials_and_values(path: Path) -> None:
     with begin(path, n=4) as campaign:
         assert campaign.best_value is None
         assert campaign.best().empty
@@ -573,7 +577,7 @@ class Elsewhere:
         return [Candidate(m, torch.full((3,), 9.0).double()) for m in new]
 
 
-def test_every_trial_says_how_usual_its_molecule_is(path: Path) -> None:
+def test_trials_have_the_density_percentile_of_their_encoding(path: Path) -> None:
     """Of its encoding, whatever vector it was made from."""
     space = DenseToySpace()
     settings: dict[str, Any] = {"objective": "manual:y", "start": space.molecules[:5]}
@@ -599,7 +603,9 @@ def test_every_trial_says_how_usual_its_molecule_is(path: Path) -> None:
         (["manual:similarity"], "similarity"),
     ],
 )
-def test_values_have_no_name_of_a_column(path: Path, goals: list[str], name: str) -> None:
+def test_create_with_an_objective_named_as_a_column_raises(
+    path: Path, goals: list[str], name: str
+) -> None:
     with pytest.raises(ConfigError, match=f"cannot be called '{name}'.*a column of that name"):
         begin(path, objective=goals)
     with pytest.raises(ConfigError, match="cannot be called 'origin'"):
@@ -607,7 +613,7 @@ def test_values_have_no_name_of_a_column(path: Path, goals: list[str], name: str
     assert not path.exists()
 
 
-def test_settings_say_what_it_was_made_with(path: Path) -> None:
+def test_metadata_has_the_settings_and_versions_of_creation(path: Path) -> None:
     begin(path, seed=7).close()
     with Campaign.open(path) as campaign:
         settings, config = campaign.metadata, campaign.config
@@ -621,7 +627,7 @@ def test_settings_say_what_it_was_made_with(path: Path) -> None:
     assert settings["created"].endswith("Z")
 
 
-def test_a_record_without_settings(path: Path) -> None:
+def test_open_of_a_file_without_settings_raises(path: Path) -> None:
     from molvae.campaign.storage import Storage
 
     Storage.create(path, {"seed": 1}).close()
@@ -632,9 +638,9 @@ def test_a_record_without_settings(path: Path) -> None:
 # --- creating
 
 
-def test_an_existing_record_is_not_overwritten(path: Path) -> None:
+def test_create_over_an_existing_file_raises(path: Path) -> None:
     begin(path).close()
-    with pytest.raises(CampaignError, match="open it to go on with it, or choose another name"):
+    with pytest.raises(CampaignError, match="exists"):
         begin(path)
 
 
@@ -656,7 +662,7 @@ def test_an_existing_record_is_not_overwritten(path: Path) -> None:
         ({"start": "zinc250k"}, ConfigError, "dataset='zinc250k'"),
     ],
 )
-def test_everything_is_checked_before_anything_is_written(
+def test_create_with_invalid_settings_raises_and_writes_no_file(
     path: Path, settings: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -664,7 +670,7 @@ def test_everything_is_checked_before_anything_is_written(
     assert list(path.parent.iterdir()) == []
 
 
-def test_given_molecules_are_canonical_distinct_and_counted(path: Path) -> None:
+def test_create_makes_initial_molecules_canonical_distinct_and_counts_them(path: Path) -> None:
     start = ["C(O)OC", "COCO", "C1CC", "OCOCC", "c1ccccc1"]
     said = "2 initial molecules left out.*3: 'C1CC'.*5: 'c1ccccc1'"
     with pytest.warns(MolvaeWarning, match=said):
@@ -676,13 +682,13 @@ def test_given_molecules_are_canonical_distinct_and_counted(path: Path) -> None:
         assert torch.equal(z, ToySpace().encode(["COCO", "CCOCO"]))
 
 
-def test_starting_from_nothing(path: Path) -> None:
+def test_run_without_initial_molecules_spends_the_budget(path: Path) -> None:
     with begin(path, start=0) as campaign:
         campaign.run(5)
         assert len(campaign) == 5
 
 
-def test_a_start_file_with_values(path: Path, tmp_path: Path) -> None:
+def test_create_from_a_file_with_values_tells_them(path: Path, tmp_path: Path) -> None:
     file = tmp_path / "start.csv"
     file.write_text("smiles,value\nCOCO,1.5\nCCOCO,\nCOCO,9\nCCCOCO,NaN\n")
     with begin(path, start=file) as campaign:
@@ -695,14 +701,16 @@ def test_a_start_file_with_values(path: Path, tmp_path: Path) -> None:
         assert len(objective.calls) == 2  # two of four were known
 
 
-def test_a_column_with_the_objectives_name_comes_first(path: Path, tmp_path: Path) -> None:
+def test_create_prefers_the_column_named_as_the_objective(path: Path, tmp_path: Path) -> None:
     file = tmp_path / "start.csv"
     file.write_text("smiles,value,hill\nCOCO,1.5,2.5\n")
     with begin(path, start=str(file)) as campaign:
         assert campaign.trials[0].values == {"hill": 2.5}
 
 
-def test_a_start_file_without_values(path: Path, tmp_path: Path) -> None:
+def test_create_from_a_file_without_values_leaves_trials_pending(
+    path: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "start.smi"
     file.write_text("COCO\nCCOCO\n")
     with begin(path, start=file) as campaign:
@@ -719,7 +727,7 @@ def test_a_start_file_without_values(path: Path, tmp_path: Path) -> None:
         ("", DataError, "empty"),
     ],
 )
-def test_a_bad_start_file(
+def test_create_from_a_bad_file_raises_with_the_line(
     path: Path, tmp_path: Path, text: str, error: type[Exception], message: str
 ) -> None:
     file = tmp_path / "start.csv"
@@ -729,7 +737,7 @@ def test_a_bad_start_file(
     assert not path.exists()
 
 
-def test_random_starting_molecules_that_the_space_cannot_read_are_replaced(
+def test_create_replaces_random_molecules_the_space_cannot_encode(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import molvae.chem.datasets
@@ -754,7 +762,7 @@ def test_random_starting_molecules_that_the_space_cannot_read_are_replaced(
         begin(path.with_name("more.db"), start=54)
 
 
-def test_objective_by_name_is_made_again_on_open(path: Path) -> None:
+def test_open_makes_an_objective_by_name_again(path: Path) -> None:
     with begin(path, n=3, objective="qed") as campaign:
         campaign.run(4)
     with Campaign.open(path, ToySpace()) as campaign:
@@ -763,7 +771,7 @@ def test_objective_by_name_is_made_again_on_open(path: Path) -> None:
         assert all(0 < t.values["qed"] < 1 for t in campaign.trials)
 
 
-def test_objective_by_hand(path: Path) -> None:
+def test_open_with_a_manual_objective_allows_tell_only(path: Path) -> None:
     with begin(path, objective="manual:pIC50", direction="minimize") as campaign:
         assert (campaign.name, campaign.direction) == ("pIC50", "minimize")
         assert campaign.tell(1, 7.2).values == {"pIC50": 7.2}
@@ -774,7 +782,9 @@ def test_objective_by_hand(path: Path) -> None:
         campaign.run(20)
 
 
-def test_a_space_by_name_is_loaded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_loads_the_space_by_name_and_compares_its_fingerprint(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import molvae.latent.loading
 
     monkeypatch.setattr(molvae.latent.loading, "load", lambda name: ToySpace(str(name)))
@@ -794,7 +804,7 @@ def test_a_space_by_name_is_loaded(path: Path, monkeypatch: pytest.MonkeyPatch) 
         campaign.ask(2)
 
 
-def test_reading_and_telling_need_neither_model_nor_objective(path: Path) -> None:
+def test_open_and_tell_import_neither_torch_nor_rdkit(path: Path) -> None:
     begin(path).close()
     code = (
         "import sys; from molvae import Campaign\n"
@@ -811,14 +821,14 @@ def test_reading_and_telling_need_neither_model_nor_objective(path: Path) -> Non
     assert done.stdout == "0.5\n"
 
 
-def test_a_truncated_record_is_refused_through_the_front_door(path: Path) -> None:
+def test_open_of_a_truncated_file_raises(path: Path) -> None:
     begin(path).close()
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(CampaignError, match="is damaged"):
         Campaign.open(path)
 
 
-def test_the_record_can_be_read_by_anyone(path: Path) -> None:
+def test_campaign_file_is_readable_by_sql(path: Path) -> None:
     """The format is the interface: two lines of SQL answer a question."""
     with begin(path) as campaign:
         campaign.run(10)
@@ -835,7 +845,7 @@ def test_the_record_can_be_read_by_anyone(path: Path) -> None:
 # --- failed trials, put back
 
 
-def outage(path: Path) -> Campaign:
+def campaign_with_failures(path: Path) -> Campaign:
     """Trials 1 and 3 failed, for two reasons; 2 was told; the others wait."""
     campaign = begin(path, n=5)
     campaign.tell(1, None, "License server\nis down")
@@ -844,8 +854,8 @@ def outage(path: Path) -> Campaign:
     return campaign
 
 
-def test_retry_puts_all_failed_trials_back_and_they_are_scored_again(path: Path) -> None:
-    with outage(path) as campaign:
+def test_retry_puts_all_failed_trials_back_to_be_scored_again(path: Path) -> None:
+    with campaign_with_failures(path) as campaign:
         assert [trial.id for trial in campaign.retry()] == [1, 3]
         assert campaign.retry() == []
         assert campaign.observations().smiles == (campaign.trials[1].smiles,)
@@ -856,8 +866,8 @@ def test_retry_puts_all_failed_trials_back_and_they_are_scored_again(path: Path)
         assert table["earlier_failures"].notna().tolist() == [True, False, True] + [False] * 3
 
 
-def test_retry_with_a_message_takes_those_that_say_so(path: Path) -> None:
-    with outage(path) as campaign:
+def test_retry_with_a_message_takes_matching_failures(path: Path) -> None:
+    with campaign_with_failures(path) as campaign:
         assert [trial.id for trial in campaign.retry(message="license SERVER")] == [1]
         with pytest.raises(CampaignError, match=r"none of 1 failures says 'licence'.*no pocket"):
             campaign.retry(message="licence")
@@ -865,8 +875,8 @@ def test_retry_with_a_message_takes_those_that_say_so(path: Path) -> None:
         assert "earlier_failures" in campaign.table()
 
 
-def test_retry_of_a_trial_that_has_not_failed_is_refused_and_changes_nothing(path: Path) -> None:
-    with outage(path) as campaign:
+def test_retry_of_a_complete_or_unknown_trial_raises(path: Path) -> None:
+    with campaign_with_failures(path) as campaign:
         for ids in ([2], [3, 4], [99]):
             with pytest.raises(CampaignError, match="has not failed; failed are: 1, 3"):
                 campaign.retry(ids)
@@ -879,15 +889,15 @@ def test_retry_of_a_trial_that_has_not_failed_is_refused_and_changes_nothing(pat
     [{MOLECULES[0]: 5.1}, np.array([[MOLECULES[0], "5.1"]])],
     ids=["dict", "array"],
 )
-def test_create_from_what_holds_values_as_well_is_refused(path: Path, start: Any) -> None:
+def test_create_from_a_dict_or_array_with_values_raises(path: Path, start: Any) -> None:
     with pytest.raises(ConfigError, match="list of SMILES"):
         Campaign.create(path, ToySpace(), objective="manual:y", start=start, strategy="random")
     assert not path.exists()
 
 
 @pytest.mark.parametrize("value", [True, np.bool_(False), "1_000", "5,1,2", "x", [1.0, True]])
-def test_tell_what_is_no_number_is_refused(path: Path, value: Any) -> None:
-    with by_hand(path) as campaign, pytest.raises(ConfigError):
+def test_tell_of_booleans_or_ambiguous_text_raises(path: Path, value: Any) -> None:
+    with create_manual(path) as campaign, pytest.raises(ConfigError):
         campaign.tell(1, value)
 
 
@@ -895,21 +905,21 @@ def test_tell_what_is_no_number_is_refused(path: Path, value: Any) -> None:
     "beside",
     [{"message": 5}, {"message": None}, {"notes": ["x"]}, {"notes": {"a": 5}}, {"error": True}],
 )
-def test_tell_beside_a_value_what_is_of_another_type_is_refused(
+def test_tell_with_message_notes_or_error_of_wrong_type_raises(
     path: Path, beside: dict[str, Any]
 ) -> None:
-    with by_hand(path) as campaign:
+    with create_manual(path) as campaign:
         with pytest.raises(ConfigError):
             campaign.tell(1, 5.0, **beside)
         assert campaign.trials[0].status == "pending"
 
 
-def test_tell_all_without_ids_is_refused(path: Path) -> None:
-    with by_hand(path) as campaign, pytest.raises(ConfigError, match="ids of trials"):
+def test_tell_all_without_ids_raises(path: Path) -> None:
+    with create_manual(path) as campaign, pytest.raises(ConfigError, match="ids of trials"):
         campaign.tell_all([1.0])  # type: ignore[arg-type]
 
 
-def test_create_without_a_space_takes_the_default_one(path: Path) -> None:
+def test_create_without_a_space_takes_the_default_space(path: Path) -> None:
     with Campaign.create(path, objective="logp", start=["CCO", "CCCO"]) as campaign:
         assert campaign.config.space == CampaignConfig.space
     config = CampaignConfig(space="qm9", objective=("logp",))

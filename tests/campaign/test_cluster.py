@@ -1,4 +1,4 @@
-"""A real Dask cluster on this machine, in a process of its own."""
+"""Campaigns on a real Dask cluster on this machine, in a process of its own."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_a_cluster_whose_workers_are_killed(tmp_path: Path) -> None:
+def test_run_on_a_dask_cluster_with_killed_workers_accounts_for_every_trial(tmp_path: Path) -> None:
     script = tmp_path / "on_cluster.py"
     script.write_text(SCRIPT)
     # Into files: a worker that is left over would keep a pipe open.

@@ -1,4 +1,4 @@
-"""What was told is corrected by new facts, and the campaign goes on as if told so at once."""
+"""`correct`, `add` and `add_replicates`: corrected campaigns go on as if told rightly at once."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def begin(path: Path) -> Campaign:
         "seed": 3,
     }
     campaign = Campaign.create(path, ToySpace(), **settings)
-    campaign.tell_all({t.id: value(t.smiles) for t in campaign.trials})
+    campaign.tell_all({t.id: true_value(t.smiles) for t in campaign.trials})
     return campaign
 
 
-def value(smiles: str) -> float:
+def true_value(smiles: str) -> float:
     return float(ToyObjective()([smiles])[0])
 
 
-def plates(
+def proposals_of_three_plates(
     path: Path, first: Mapping[int, Any], change: Callable[[Campaign], object] | None = None
 ) -> list[list[tuple[str, list[float]]]]:
     """Three plates; the outcomes of the first are given, those of the others are true."""
     with begin(path) as campaign:
         found = [campaign.ask(4)]
-        campaign.tell_all({t.id: first.get(t.id, value(t.smiles)) for t in found[0]})
+        campaign.tell_all({t.id: first.get(t.id, true_value(t.smiles)) for t in found[0]})
         if change is not None:
             change(campaign)
         for _ in range(2):
             found.append(campaign.ask(4))
-            campaign.tell_all({t.id: value(t.smiles) for t in found[-1]})
+            campaign.tell_all({t.id: true_value(t.smiles) for t in found[-1]})
     return [[(t.smiles, t.z.tolist()) for t in plate] for plate in found]
 
 
@@ -72,21 +72,21 @@ def plates(
     ],
     ids=["value", "failure", "withdrawn", "replicates"],
 )
-def test_corrected_campaign_proposes_what_one_told_rightly_at_once_does(
+def test_correct_then_ask_proposes_as_if_told_rightly_at_once(
     tmp_path: Path,
     wrong: dict[int, Any],
     right: dict[int, Any],
     change: Callable[[Campaign], object],
 ) -> None:
-    mended = plates(tmp_path / "mended.db", wrong, change)
-    at_once = plates(tmp_path / "at-once.db", right)
-    left = plates(tmp_path / "left.db", wrong)
+    mended = proposals_of_three_plates(tmp_path / "mended.db", wrong, change)
+    at_once = proposals_of_three_plates(tmp_path / "at-once.db", right)
+    left = proposals_of_three_plates(tmp_path / "left.db", wrong)
     assert mended == at_once
     assert left[0] == mended[0]
     assert left[1:] != mended[1:]  # so the correction matters
 
 
-def test_correction_keeps_what_was_told_and_lists_it(tmp_path: Path) -> None:
+def test_correct_keeps_and_lists_earlier_values(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:
         before = campaign.trials[0].values["y"]
         campaign.correct(1, 0.125, "peak <misread>", notes={"by": "Ada"})
@@ -108,7 +108,7 @@ def test_correction_keeps_what_was_told_and_lists_it(tmp_path: Path) -> None:
     assert told == [(before,), (0.125,), (0.375,)]
 
 
-def test_failure_that_is_put_back_is_no_change(tmp_path: Path) -> None:
+def test_retry_of_a_failure_is_no_change(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:
         campaign.correct(1, None, "impure")
         campaign.retry()
@@ -117,7 +117,7 @@ def test_failure_that_is_put_back_is_no_change(tmp_path: Path) -> None:
         assert campaign.trials[0].values == {"y": 0.5}
 
 
-def test_correction_of_nothing_is_refused(tmp_path: Path) -> None:
+def test_correct_without_an_outcome_or_reason_raises(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:
         (pending,) = campaign.ask(1)
         with pytest.raises(CampaignError, match=f"trial {pending.id} is pending"):
@@ -131,12 +131,12 @@ def test_correction_of_nothing_is_refused(tmp_path: Path) -> None:
         assert campaign.changes().empty
 
 
-def test_added_molecules_count_as_known_and_were_not_proposed(tmp_path: Path) -> None:
+def test_add_gives_trials_of_origin_added(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:
         (pending,) = campaign.ask(1)
         new = [MOLECULES[5], MOLECULES[15], MOLECULES[25]]
         trials = campaign.add(
-            [*new, pending.smiles, START[0]], [1.5, None, 2.5, 0.75, value(START[0])]
+            [*new, pending.smiles, START[0]], [1.5, None, 2.5, 0.75, true_value(START[0])]
         )
         assert [t.smiles for t in trials] == [pending.smiles, *new]
         assert [t.origin for t in trials[1:]] == ["added"] * 3
@@ -155,7 +155,7 @@ def test_added_molecules_count_as_known_and_were_not_proposed(tmp_path: Path) ->
         assert campaign.add([MOLECULES[35]])[0].status == "pending"
 
 
-def test_added_values_are_reviewed_before_they_are_written(tmp_path: Path) -> None:
+def test_add_review_is_called_before_values_are_written(tmp_path: Path) -> None:
     seen = dict[int | str, Any]()
 
     def refuse(values: Mapping[int | str, Any]) -> None:
@@ -170,7 +170,7 @@ def test_added_values_are_reviewed_before_they_are_written(tmp_path: Path) -> No
         assert len(campaign) == len(START) + 1
 
 
-def test_added_table_is_read_by_the_columns_and_rules_given(tmp_path: Path) -> None:
+def test_add_of_a_dataframe_follows_columns_and_skip_invalid(tmp_path: Path) -> None:
     rows = pd.DataFrame({"Structure": [MOLECULES[5], "no molecule"], "Activity": [1.5, 2.5]})
     with begin(tmp_path / "c.db") as campaign:
         with pytest.raises(DataError, match=r"no column 'smiles'.*--smiles-column"):
@@ -178,12 +178,12 @@ def test_added_table_is_read_by_the_columns_and_rules_given(tmp_path: Path) -> N
         named: dict[str, Any] = {"smiles_column": "Structure", "value_column": "Activity"}
         with pytest.raises(InvalidMoleculeError, match="no molecule"):
             campaign.add(rows, **named)
-        with pytest.warns(MolvaeWarning, match="1 initial molecules left out"):
+        with pytest.warns(MolvaeWarning, match="1 initial"):
             (trial,) = campaign.add(rows, **named, skip_invalid=True)
         assert (trial.smiles, trial.values) == (MOLECULES[5], {"y": 1.5})
 
 
-def test_replicates_of_a_trial_without_a_value_are_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_add_replicates_to_a_trial_without_value_raises_with_advice(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:
         (trial,) = campaign.ask(1)
         with pytest.raises(CampaignError, match=r"is pending, so .* leave out --add"):
@@ -195,7 +195,7 @@ def test_replicates_of_a_trial_without_a_value_are_refused_with_what_to_do(tmp_p
             campaign.tell(trial.id, 1.0)
 
 
-def test_values_far_from_all_others_are_named(tmp_path: Path) -> None:
+def test_outlying_names_values_far_from_all_others(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:
         trials = campaign.trials
     assert outlying(trials, {13: {"y": 1.0}, 14: {"y": None}}, ["y"]) == []
@@ -205,11 +205,11 @@ def test_values_far_from_all_others_are_named(tmp_path: Path) -> None:
     assert outlying(trials, {1: {"y": 1e4}}, ["y"])
 
 
-def test_columns_of_dataframes_are_taken_where_lists_are(tmp_path: Path) -> None:
+def test_campaign_methods_accept_dataframe_columns_as_lists(tmp_path: Path) -> None:
     table = pd.DataFrame({"smiles": MOLECULES[5:35:10], "y": [1.5, 2.5, 3.5]})
     settings: dict[str, Any] = {"objective": "manual:y", "plausibility": "none"}
     with Campaign.create(tmp_path / "c.db", ToySpace(), start=pd.Series(START), **settings) as c:
-        c.tell_all(pd.Series({t.id: value(t.smiles) for t in c.trials}))
+        c.tell_all(pd.Series({t.id: true_value(t.smiles) for t in c.trials}))
         added = c.add(table["smiles"], table["y"])
         assert [t.values["y"] for t in added] == [1.5, 2.5, 3.5]
         found = c.predict(table["smiles"])
@@ -228,7 +228,7 @@ def test_columns_of_dataframes_are_taken_where_lists_are(tmp_path: Path) -> None
         assert (found["std"] > 0).all()
 
 
-def test_the_query_of_the_documentation_reads_the_latest_values(tmp_path: Path) -> None:
+def test_documented_sql_query_reads_the_latest_values(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "files.md").read_text()
     query = page.split('latest = """')[1].split('"""')[0]
     with begin(tmp_path / "c.db") as campaign:
@@ -242,7 +242,7 @@ def test_the_query_of_the_documentation_reads_the_latest_values(tmp_path: Path) 
     assert table["predicted"].notna().tolist() == [False] * len(START) + [True]
 
 
-def test_help_shows_the_settings_of_a_strategy() -> None:
+def test_strategy_help_shows_all_settings() -> None:
     for kind in (molvae.bo.Rank, molvae.bo.Genetic):
         said = pydoc.render_doc(kind)
         for one in fields(kind):
@@ -250,7 +250,7 @@ def test_help_shows_the_settings_of_a_strategy() -> None:
     assert "Smallest weight of the standard deviation." in (molvae.bo.Rank.__doc__ or "")
 
 
-def test_a_data_frame_of_values_is_told_by_its_ids(tmp_path: Path) -> None:
+def test_tell_all_and_correct_all_of_a_dataframe_use_its_ids(tmp_path: Path) -> None:
     with Campaign.create(
         tmp_path / "c.db", ToySpace(), objective="manual:y", start=START[:4], strategy="random"
     ) as campaign:

@@ -21,7 +21,7 @@ from tests.toys import ToySpace
         Constraint(name="mw", spec="mw", high=200.0),
     ],
 )
-def test_single_constraint_needs_no_list(constraint: Any, tmp_path: Path) -> None:
+def test_create_accepts_a_single_constraint_without_a_list(constraint: Any, tmp_path: Path) -> None:
     with Campaign.create(
         tmp_path / "c.db",
         ToySpace(),
@@ -32,7 +32,7 @@ def test_single_constraint_needs_no_list(constraint: Any, tmp_path: Path) -> Non
         assert [(one.name, one.high) for one in campaign.problem.constraints] == [("mw", 200.0)]
 
 
-def test_strategy_may_be_a_class(tmp_path: Path) -> None:
+def test_create_accepts_a_strategy_class(tmp_path: Path) -> None:
     with Campaign.create(
         tmp_path / "c.db",
         ToySpace(),

@@ -1,4 +1,4 @@
-"""Batches keep their distance, and scaffolds their limit, under every strategy."""
+"""`batch_distance` and `per_scaffold`: limits on alike molecules, under every strategy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def distance(a: str, b: str) -> float:
 
 
 @pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "screen"])
-def test_every_strategy_keeps_the_batch_distance(strategy: str, tmp_path: Path) -> None:
+def test_ask_with_every_strategy_keeps_the_batch_distance(strategy: str, tmp_path: Path) -> None:
     with Campaign.create(
         tmp_path / "c.db",
         ToySpace(),
@@ -44,7 +44,7 @@ def test_every_strategy_keeps_the_batch_distance(strategy: str, tmp_path: Path) 
         assert campaign.config.batch_distance == 0.35
 
 
-def test_a_campaign_stops_where_too_few_are_unlike(tmp_path: Path) -> None:
+def test_ask_without_enough_distant_molecules_raises(tmp_path: Path) -> None:
     with Campaign.create(
         tmp_path / "c.db",
         ToySpace(),
@@ -60,7 +60,7 @@ def test_a_campaign_stops_where_too_few_are_unlike(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["random", "rank:n_offspring=40,n_generations=1"])
-def test_scaffolds_keep_their_limit_over_the_campaign(strategy: str, tmp_path: Path) -> None:
+def test_run_keeps_the_per_scaffold_limit(strategy: str, tmp_path: Path) -> None:
     start = ["CCc1ccccc1", "Cc1ccccc1CO", "CC(=O)NC1CCCCC1", "CCOC(C)=O"]
     with Campaign.create(
         tmp_path / "c.db",
@@ -91,7 +91,7 @@ def test_diversity_counts_pending_chosen_and_tried_molecules() -> None:
     assert two.allows("CCC", ["CC", "CCCC"])
 
 
-def test_a_strategy_that_ignores_the_distance_is_stopped(tmp_path: Path) -> None:
+def test_ask_with_a_strategy_ignoring_the_batch_distance_raises(tmp_path: Path) -> None:
     class Repeating:
         name = "repeating"
 
@@ -115,6 +115,6 @@ def test_a_strategy_that_ignores_the_distance_is_stopped(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "setting", [{"batch_distance": 1.0}, {"batch_distance": -0.1}, {"per_scaffold": -1}]
 )
-def test_settings_out_of_range_are_refused(setting: dict[str, float]) -> None:
+def test_campaign_config_with_invalid_diversity_raises(setting: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(setting))):
         CampaignConfig(**setting)  # type: ignore[arg-type]

@@ -44,15 +44,15 @@ def create(path: Path, start: Any = 30, **settings: Any) -> Campaign:
     )
 
 
-def spent(campaign: Campaign) -> float:
+def spent_cost(campaign: Campaign) -> float:
     return sum(campaign.problem.cost(t.fidelity) for t in campaign.trials if t.status != "pending")
 
 
-def asked(campaign: Campaign) -> list[tuple[str, str]]:
+def asked_evaluations(campaign: Campaign) -> list[tuple[str, str]]:
     return [(trial.smiles, trial.fidelity) for trial in campaign.trials]
 
 
-def test_initial_molecules_are_cheap_and_some_are_evaluated_at_both(tmp_path: Path) -> None:
+def test_create_with_fidelities_starts_cheap_with_some_molecules_at_both(tmp_path: Path) -> None:
     with create(tmp_path / "c.db") as c:
         fidelities = [trial.fidelity for trial in c.trials]
         assert fidelities == ["fast"] * 30 + [""] * 5
@@ -62,7 +62,7 @@ def test_initial_molecules_are_cheap_and_some_are_evaluated_at_both(tmp_path: Pa
 def test_run_spends_a_budget_in_units_of_cost(tmp_path: Path) -> None:
     with create(tmp_path / "c.db") as c:
         c.run(budget=165)
-        assert 155 < spent(c) <= 165
+        assert 155 < spent_cost(c) <= 165
         table = c.table()
         assert list(table.columns[:4]) == ["id", "smiles", "fidelity", c.name]
         low, high = (table[table["fidelity"] == name] for name in ("fast", c.name))
@@ -79,16 +79,16 @@ def test_run_spends_a_budget_in_units_of_cost(tmp_path: Path) -> None:
 def test_run_with_workers_calls_the_function_of_each_fidelity(tmp_path: Path) -> None:
     with create(tmp_path / "c.db", start=8) as c:
         c.run(budget=70, workers=1)
-        assert spent(c) <= 70
+        assert spent_cost(c) <= 70
         for trial in c.trials:
             if trial.status == "complete" and trial.fidelity:
                 assert trial.values == {"fast": fast(trial.smiles)}
 
 
-def test_interrupted_run_goes_on_as_it_would_have(tmp_path: Path) -> None:
+def test_run_with_fidelities_interrupted_resumes_the_same(tmp_path: Path) -> None:
     with create(tmp_path / "whole.db") as whole:
         whole.run(budget=140)
-        expected = asked(whole)
+        expected = asked_evaluations(whole)
     with create(tmp_path / "c.db") as c:
         seen = 0
 
@@ -102,10 +102,10 @@ def test_interrupted_run_goes_on_as_it_would_have(tmp_path: Path) -> None:
             c.run(budget=140, on_trial=stop)
     with Campaign.open(tmp_path / "c.db", ToySpace(), [ToyObjective(), fast]) as c:
         c.run(budget=140)
-        assert asked(c) == expected
+        assert asked_evaluations(c) == expected
 
 
-def test_ask_calls_the_cheap_function_until_people_have_work(tmp_path: Path) -> None:
+def test_ask_calls_the_cheap_function_until_a_measurement_is_due(tmp_path: Path) -> None:
     with create(tmp_path / "c.db", objective="manual:assay") as c:
         first = c.ask(5)
         assert [t.fidelity for t in first] == [""] * 5
@@ -119,7 +119,7 @@ def test_ask_calls_the_cheap_function_until_people_have_work(tmp_path: Path) -> 
             c.run(budget=500)
 
 
-def test_people_may_measure_both_fidelities(tmp_path: Path) -> None:
+def test_tell_and_correct_at_both_measured_fidelities(tmp_path: Path) -> None:
     both = {"objective": "manual:assay", "fidelities": ["manual:quick, cost 1"]}
     with create(tmp_path / "c.db", start=6, **both) as c:
         first = c.ask(20)
@@ -136,7 +136,7 @@ def test_people_may_measure_both_fidelities(tmp_path: Path) -> None:
         assert c.trials[0].replicates == {"quick": [2.5, 3.5]}
 
 
-def test_plate_of_both_fidelities_is_told_as_a_file(tmp_path: Path) -> None:
+def test_tell_of_a_plate_with_both_fidelities_reads_each_column(tmp_path: Path) -> None:
     both = {"objective": "manual:assay", "fidelities": ["manual:quick, cost 1"]}
     path, plate = tmp_path / "c.db", tmp_path / "plate.csv"
     with create(path, start=6, **both) as c:
@@ -156,7 +156,7 @@ def test_plate_of_both_fidelities_is_told_as_a_file(tmp_path: Path) -> None:
         assert "<td>quick</td>" in page
 
 
-def test_molecule_is_asked_for_once_at_each_fidelity(tmp_path: Path) -> None:
+def test_storage_ask_takes_a_molecule_once_per_fidelity(tmp_path: Path) -> None:
     with create(tmp_path / "c.db", start=6) as c:
         one = NewTrial(smiles=c.trials[5].smiles, z=[0.0] * 3, origin="x", fidelity="fast")
         with pytest.raises(CampaignError):
@@ -165,7 +165,7 @@ def test_molecule_is_asked_for_once_at_each_fidelity(tmp_path: Path) -> None:
         assert c.trials[-1].fidelity == "slow"
 
 
-def test_given_values_of_the_objective_need_no_further_initial_ones(tmp_path: Path) -> None:
+def test_create_with_given_values_adds_no_initial_objective_evaluations(tmp_path: Path) -> None:
     molecules = ToySpace().molecules[:6]
     start = pd.DataFrame({"smiles": molecules, "value": [1.0, 2.0, 3.0, None, None, None]})
     with create(tmp_path / "c.db", start=start) as c:
@@ -173,7 +173,7 @@ def test_given_values_of_the_objective_need_no_further_initial_ones(tmp_path: Pa
         assert found == [("", "complete")] * 3 + [("fast", "pending")] * 6
 
 
-def test_failed_cheap_evaluation_leaves_the_objective_possible(tmp_path: Path) -> None:
+def test_failed_lower_fidelity_leaves_the_molecule_for_the_objective(tmp_path: Path) -> None:
     with create(tmp_path / "c.db", objective="manual:assay") as c:
         c.tell(1, None, "no pose")
         assert (c.trials[0].status, c.trials[0].fidelity) == ("failed", "fast")
@@ -182,7 +182,7 @@ def test_failed_cheap_evaluation_leaves_the_objective_possible(tmp_path: Path) -
         assert [t.id for t in c.retry()] == [1]
 
 
-def test_reopened_campaign_keeps_its_fidelities(tmp_path: Path) -> None:
+def test_open_keeps_fidelities_and_costs(tmp_path: Path) -> None:
     spec = "minimize fast: sas, cost 0.5"
     with create(tmp_path / "c.db", objective="qed", fidelities=[spec]) as c:
         kept = c.problem
@@ -214,7 +214,7 @@ def test_reopened_campaign_keeps_its_fidelities(tmp_path: Path) -> None:
         ({"batch_distance": 0.2}, ConfigError),
     ],
 )
-def test_wrong_fidelities_are_refused(
+def test_create_with_invalid_fidelities_raises(
     tmp_path: Path, settings: dict[str, Any], kind: type[Exception]
 ) -> None:
     with pytest.raises(kind):
@@ -223,7 +223,7 @@ def test_wrong_fidelities_are_refused(
 
 
 @pytest.mark.parametrize("strategy", ["random", "log-ei", "ga", "rank:surrogate=auto"])
-def test_strategies_without_fidelities_are_refused(tmp_path: Path, strategy: str) -> None:
+def test_create_with_a_strategy_without_fidelities_raises(tmp_path: Path, strategy: str) -> None:
     with pytest.raises(ConfigError):
         Campaign.create(
             tmp_path / "c.db", ToySpace(), objective=ToyObjective(), cost=10.0, start=["CCO"],
@@ -231,12 +231,12 @@ def test_strategies_without_fidelities_are_refused(tmp_path: Path, strategy: str
         )  # fmt: skip
 
 
-def test_cost_is_read_and_written() -> None:
+def test_cost_is_parsed_and_formatted() -> None:
     assert parse_objective("minimize vina: sas, cost 0.5")["cost"] == 0.5
     assert format_part(Objective("sas", spec="sas", cost=20.0)) == "maximize sas, cost 20"
 
 
-def test_unknown_fidelity_is_an_error() -> None:
+def test_problem_at_unknown_fidelity_raises() -> None:
     problem = OptimizationProblem(
         objectives=(Objective("y", cost=5.0),), fidelities=(Objective("x"),)
     )

@@ -34,7 +34,7 @@ def space() -> LatentSpace:
     return molvae.load("zinc250k")
 
 
-def run(path: Path, space: LatentSpace, keep: str, **settings: object) -> Campaign:
+def run_campaign(path: Path, space: LatentSpace, keep: str, **settings: object) -> Campaign:
     given = {"objective": "qed", "strategy": FEW, "start": 6, "batch_size": 4, "seed": 1}
     campaign = Campaign.create(path, space, keep=keep, **{**given, **settings})  # type: ignore[arg-type]
     campaign.run(len(campaign) + 8)
@@ -42,15 +42,17 @@ def run(path: Path, space: LatentSpace, keep: str, **settings: object) -> Campai
 
 
 @pytest.mark.parametrize("keep", CORES)
-def test_every_trial_holds_the_core(space: LatentSpace, keep: str, tmp_path: Path) -> None:
-    with run(tmp_path / "c.db", space, keep) as campaign:
+def test_run_with_keep_proposes_molecules_with_the_core(
+    space: LatentSpace, keep: str, tmp_path: Path
+) -> None:
+    with run_campaign(tmp_path / "c.db", space, keep) as campaign:
         trials = campaign.trials
         assert len(trials) == 14
         for trial in trials:
             assert core_of(keep).holds(trial.smiles), trial.smiles
 
 
-def test_generated_initial_molecules_have_no_fault(tmp_path: Path) -> None:
+def test_create_with_keep_generates_molecules_without_findings(tmp_path: Path) -> None:
     keep = "c1c([*:1])c([*:2])cc2c(N[*:3])ncnc12"
     with Campaign.create(tmp_path / "c.db", "druglike", objective="qed", keep=keep, start=10) as c:
         check = full_check(c.config, [])
@@ -62,15 +64,17 @@ def test_generated_initial_molecules_have_no_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "strategy", [pytest.param("thompson", marks=pytest.mark.slow), "random", "ga"]
 )
-def test_other_strategies_keep_the_core(space: LatentSpace, strategy: str, tmp_path: Path) -> None:
-    with run(tmp_path / "c.db", space, CORE, strategy=strategy) as campaign:
+def test_other_strategies_with_keep_propose_the_core(
+    space: LatentSpace, strategy: str, tmp_path: Path
+) -> None:
+    with run_campaign(tmp_path / "c.db", space, CORE, strategy=strategy) as campaign:
         assert all(core_of(CORE).holds(trial.smiles) for trial in campaign.trials)
 
 
-def test_a_resumed_campaign_proposes_the_same(space: LatentSpace, tmp_path: Path) -> None:
-    with run(tmp_path / "a.db", space, CORE) as campaign:
+def test_run_with_keep_resumes_the_same(space: LatentSpace, tmp_path: Path) -> None:
+    with run_campaign(tmp_path / "a.db", space, CORE) as campaign:
         whole = [trial.smiles for trial in campaign.trials]
-    with run(tmp_path / "b.db", space, CORE, start=6) as campaign:
+    with run_campaign(tmp_path / "b.db", space, CORE, start=6) as campaign:
         pass
     with Campaign.open(tmp_path / "b.db") as campaign:
         assert campaign.config.keep == CORE
@@ -79,45 +83,47 @@ def test_a_resumed_campaign_proposes_the_same(space: LatentSpace, tmp_path: Path
             check_same_settings(campaign, {"keep": "c1ccccc1"})
 
 
-def test_initial_molecules_without_the_core_are_counted_and_told(
+def test_create_with_keep_warns_of_molecules_without_the_core(
     space: LatentSpace, tmp_path: Path
 ) -> None:
     start = ["CCNc1ncnc2ccccc12", "Cc1ccccc1", "CN(C)c1ncnc2ccccc12"]
     with pytest.warns(MolvaeWarning, match="2 of 3 initial molecules"):
-        campaign = run(tmp_path / "c.db", space, CORE, start=start)
+        campaign = run_campaign(tmp_path / "c.db", space, CORE, start=start)
     with campaign:
         assert [t.smiles for t in campaign.trials[:3]] == [canonical(one) for one in start]
         assert all(core_of(CORE).holds(trial.smiles) for trial in campaign.trials[3:])
 
 
-def test_proposals_hold_a_core_that_no_initial_molecule_has(
+def test_ask_with_keep_holds_the_core_if_no_initial_molecule_does(
     space: LatentSpace, tmp_path: Path
 ) -> None:
     with pytest.warns(MolvaeWarning):
-        campaign = run(tmp_path / "c.db", space, CORE, start=["Cc1ccccc1", "CCO"])
+        campaign = run_campaign(tmp_path / "c.db", space, CORE, start=["Cc1ccccc1", "CCO"])
     with campaign:
         assert all(core_of(CORE).holds(trial.smiles) for trial in campaign.trials[2:])
 
 
-def test_a_smarts_is_written_as_initial_molecules_hold_it(
+def test_keep_of_smarts_needs_initial_molecules_with_the_core(
     space: LatentSpace, tmp_path: Path
 ) -> None:
     keep = "c1ccc2[n,c]c[n,c]c([*:1])c2c1"
     start = ["CCc1ncnc2ccccc12", "CNc1ncnc2ccccc12"]
-    with run(tmp_path / "c.db", space, keep, start=start) as campaign:
+    with run_campaign(tmp_path / "c.db", space, keep, start=start) as campaign:
         assert all(core_of(keep).holds(trial.smiles) for trial in campaign.trials)
     with pytest.raises(ConfigError, match="SMARTS"):
-        run(tmp_path / "d.db", space, keep)
+        run_campaign(tmp_path / "d.db", space, keep)
     assert not (tmp_path / "d.db").exists()
 
 
-def test_cores_that_the_model_cannot_write_are_refused(space: LatentSpace, tmp_path: Path) -> None:
+def test_create_with_keep_the_model_cannot_encode_raises(
+    space: LatentSpace, tmp_path: Path
+) -> None:
     with pytest.raises(UnknownTokenError):
-        run(tmp_path / "c.db", space, "C[Si](C)(C)[*:1]")
+        run_campaign(tmp_path / "c.db", space, "C[Si](C)(C)[*:1]")
     with pytest.raises(ConfigError, match="SMILES"):
         Campaign.create(tmp_path / "c.db", ToySpace(), objective=ToyObjective(), keep="CC[*:1]")
     with pytest.raises(ConfigError):
-        run(tmp_path / "c.db", space, "FC(F)(F)F")
+        run_campaign(tmp_path / "c.db", space, "FC(F)(F)F")
 
 
 @pytest.mark.parametrize(
@@ -127,15 +133,15 @@ def test_cores_that_the_model_cannot_write_are_refused(space: LatentSpace, tmp_p
         "O=C(Nc1ccc(C(=O)Nc2ccc(C(=O)Nc3ccc(C(=O)N[*:1])cc3)cc2)cc1)c1ccc2ncccc2c1",  # large
     ],
 )
-def test_a_core_with_findings_of_its_own_is_proposed(
+def test_run_with_keep_of_implausible_core_spends_the_budget(
     space: LatentSpace, keep: str, tmp_path: Path
 ) -> None:
-    with run(tmp_path / "c.db", space, keep) as campaign:
+    with run_campaign(tmp_path / "c.db", space, keep) as campaign:
         assert len(campaign) == 14
         assert all(core_of(keep).holds(trial.smiles) for trial in campaign.trials)
 
 
-def test_a_strategy_that_ignores_the_core_is_stopped(space: LatentSpace, tmp_path: Path) -> None:
+def test_ask_with_a_strategy_ignoring_the_core_raises(space: LatentSpace, tmp_path: Path) -> None:
     class Stubborn:
         name = "stubborn"
 
@@ -152,7 +158,7 @@ def test_a_strategy_that_ignores_the_core_is_stopped(space: LatentSpace, tmp_pat
             campaign.ask(1)
 
 
-def test_branches_keep_the_core_and_most_of_the_molecule(space: LatentSpace) -> None:
+def test_keeping_space_branches_hold_the_core(space: LatentSpace) -> None:
     keeping = keeping_space(space, CORE, ())
     parents = ["O=C(c1cccc(F)c1)N1CCC(Nc2ncnc3ccccc23)CC1"] * 20
     made = [one.smiles for one in keeping.branch(parents, seed=2) if one.smiles is not None]

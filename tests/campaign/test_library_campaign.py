@@ -1,4 +1,4 @@
-"""Campaigns over a library: proposals come from it alone; what to buy is noted beside others."""
+"""Campaigns over a library: proposals are library molecules; suggestions of molecules to buy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FEW = "screen:n_best=2,n_neighbors=4,n_streamed=20,n_top=6"
 SETTINGS = {"objective": "qed", "plausibility": "none", "batch_size": 5, "seed": 3}
 
 
-def made(folder: Path, seed: int) -> Library:
+def build_small_library(folder: Path, seed: int) -> Library:
     source = folder.with_suffix(".smi")
     texts = sample_molecules("zinc250k", N, seed)
     source.write_text("".join(f"{text} V-{i}\n" for i, text in enumerate(texts)))
@@ -33,12 +33,12 @@ def made(folder: Path, seed: int) -> Library:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
-    return made(tmp_path_factory.mktemp("vendor") / "lib", 5)
+    return build_small_library(tmp_path_factory.mktemp("vendor") / "lib", 5)
 
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Library:
-    return made(tmp_path_factory.mktemp("other") / "lib", 6)
+    return build_small_library(tmp_path_factory.mktemp("other") / "lib", 6)
 
 
 def molecules(library: Library) -> dict[str, str]:
@@ -51,7 +51,7 @@ def molecules(library: Library) -> dict[str, str]:
     return {row["smiles"]: row["id"] for row in rows}
 
 
-def test_whole_library_is_proposed_each_molecule_once(library: Library, tmp_path: Path) -> None:
+def test_run_over_a_library_proposes_each_molecule_once(library: Library, tmp_path: Path) -> None:
     start = ["O" + "C" * n + "c1ccccc1" for n in range(1, 11)]  # analogues, unlike the library
     with Campaign.create(
         tmp_path / "c.db",
@@ -69,7 +69,9 @@ def test_whole_library_is_proposed_each_molecule_once(library: Library, tmp_path
             campaign.ask(1)
 
 
-def test_random_initial_molecules_are_of_the_library(library: Library, tmp_path: Path) -> None:
+def test_create_over_a_library_draws_initial_molecules_from_the_library(
+    library: Library, tmp_path: Path
+) -> None:
     with Campaign.create(
         tmp_path / "c.db", "druglike", library=library.folder, start=30, **SETTINGS
     ) as campaign:
@@ -79,7 +81,9 @@ def test_random_initial_molecules_are_of_the_library(library: Library, tmp_path:
         assert not campaign.start_rows
 
 
-def test_best_molecules_are_found_before_random_ones(library: Library, tmp_path: Path) -> None:
+def test_run_over_a_library_finds_the_best_molecules_early(
+    library: Library, tmp_path: Path
+) -> None:
     with Campaign.create(
         tmp_path / "c.db", "druglike", library=library.folder, start=10, **SETTINGS
     ) as campaign:
@@ -92,7 +96,7 @@ def test_best_molecules_are_found_before_random_ones(library: Library, tmp_path:
     assert len({round(v, 9) for v in values} & {round(v, 9) for v in ranked[:8]}) >= 6
 
 
-def test_resume_compares_the_content_of_the_library(
+def test_open_over_a_library_compares_its_fingerprint(
     library: Library, other: Library, tmp_path: Path
 ) -> None:
     file = tmp_path / "c.db"
@@ -110,7 +114,9 @@ def test_resume_compares_the_content_of_the_library(
         open_library(str(other.folder), library.fingerprint)
 
 
-def test_other_strategies_and_other_models_are_refused(library: Library, tmp_path: Path) -> None:
+def test_create_over_a_library_with_other_strategy_or_model_raises(
+    library: Library, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError):
         Campaign.create(
             tmp_path / "c.db", "druglike", library=library.folder, strategy="rank", **SETTINGS
@@ -122,7 +128,7 @@ def test_other_strategies_and_other_models_are_refused(library: Library, tmp_pat
     assert not (tmp_path / "c.db").exists()
 
 
-def test_a_strategy_named_beside_a_library_is_not_ignored(
+def test_optimize_over_a_library_refuses_other_strategies(
     library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["optimize", str(tmp_path / "c.db"), "--objective", "qed", "--budget", "4"]
@@ -132,7 +138,7 @@ def test_a_strategy_named_beside_a_library_is_not_ignored(
     assert main([*command, FEW, "--plausibility", "none"]) == 0
 
 
-def test_a_library_that_is_used_up_says_so(library: Library, tmp_path: Path) -> None:
+def test_ask_over_a_used_up_library_raises(library: Library, tmp_path: Path) -> None:
     settings = {**SETTINGS, "library": library.folder, "strategy": FEW}
     with Campaign.create(tmp_path / "c.db", "druglike", start=N - 1, **settings) as campaign:
         campaign.run(N - 1)
@@ -141,11 +147,13 @@ def test_a_library_that_is_used_up_says_so(library: Library, tmp_path: Path) -> 
         campaign.run(N)
         with pytest.raises(CampaignError, match=r"0 molecules .* end the campaign"):
             campaign.ask(1)
-    with pytest.raises(DataError, match=f"{N} molecules with vectors, 100 were asked for"):
+    with pytest.raises(DataError, match=f"{N} molecules.*100"):
         Campaign.create(tmp_path / "d.db", "druglike", start=100, **settings)
 
 
-def test_suggestions_are_the_most_similar_molecules(library: Library, tmp_path: Path) -> None:
+def test_suggest_from_notes_the_most_similar_library_molecules(
+    library: Library, tmp_path: Path
+) -> None:
     start = sample_molecules("zinc250k", 10, 9)
     known = molecules(library)
     with Campaign.create(
@@ -164,7 +172,7 @@ def test_suggestions_are_the_most_similar_molecules(library: Library, tmp_path: 
 
 
 @pytest.mark.slow
-def test_ask_writes_suggestions_into_the_plate(
+def test_ask_suggest_from_writes_columns_of_suggestions(
     library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start = tmp_path / "start.csv"
@@ -179,7 +187,7 @@ def test_ask_writes_suggestions_into_the_plate(
     assert {f"purchasable_{k}_smiles" for k in (1, 2, 3)} < set(header)
 
 
-def test_commands_build_and_search(
+def test_library_commands_build_and_search(
     library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = library.folder.with_suffix(".smi")

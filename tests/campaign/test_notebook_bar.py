@@ -26,7 +26,7 @@ print(json.dumps(cell.outputs))
 """
 
 
-def test_campaign_in_a_notebook_shows_a_bar_and_no_warning(tmp_path: Path) -> None:
+def test_run_in_a_notebook_shows_a_bar_and_no_warning(tmp_path: Path) -> None:
     pytest.importorskip("nbclient")
     own = {"IPYTHONDIR": "ipython", "JUPYTER_PATH": "", "JUPYTER_DATA_DIR": "jupyter"}
     done = subprocess.run(
@@ -43,7 +43,9 @@ def test_campaign_in_a_notebook_shows_a_bar_and_no_warning(tmp_path: Path) -> No
     assert "max='12' value='12'" in bar["data"]["text/html"]
 
 
-def test_campaign_elsewhere_shows_none(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_run_outside_a_notebook_shows_no_bar(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with begin(tmp_path / "c.db") as campaign:
         campaign.run(9)
     assert capfd.readouterr().out == ""

@@ -1,3 +1,5 @@
+"""`plausibility`: which proposals a campaign takes."""
+
 from __future__ import annotations
 
 import shutil
@@ -17,7 +19,7 @@ from tests.toys import ToyObjective, ToySpace
 LEADS = ["OCCCCCCSC", "OCCCCCSCC"]
 
 
-def test_parts_are_named_with_commas() -> None:
+def test_plausibility_parts_reads_names_with_commas() -> None:
     assert plausibility_parts("alerts, SIZE") == ("alerts", "size")
     assert plausibility_parts("none") == ()
     with pytest.raises(UnknownNameError, match="did you mean 'alerts'"):
@@ -26,14 +28,14 @@ def test_parts_are_named_with_commas() -> None:
         CampaignConfig(plausibility="none,size")
 
 
-def test_parts_that_cannot_act_are_said() -> None:
+def test_inactive_parts_names_parts_without_data() -> None:
     assert inactive_parts(CampaignConfig()) == ""
     assert inactive_parts(CampaignConfig(space="qm9", plausibility="alerts")) == ""
     assert "sizes" in inactive_parts(CampaignConfig(space="qm9"))
     assert "sizes" not in inactive_parts(CampaignConfig(space="qm9", plausibility="precedents"))
 
 
-def test_each_part_is_switched_off_by_name() -> None:
+def test_plausibility_of_config_has_the_named_parts_only() -> None:
     whole = plausibility_of(CampaignConfig(), [])
     assert whole is not None
     assert whole.catalogs
@@ -49,7 +51,7 @@ def test_each_part_is_switched_off_by_name() -> None:
     assert plausibility_of(CampaignConfig(space="qm9", plausibility="precedents,size"), []) is None
 
 
-def test_campaign_checks_its_proposals_and_keeps_the_setting(tmp_path: Path) -> None:
+def test_ask_with_plausibility_checks_proposals_and_keeps_the_setting(tmp_path: Path) -> None:
     path = tmp_path / "c.db"
     with Campaign.create(
         path, ToySpace(), objective=ToyObjective(), start=LEADS, plausibility="size", batch_size=4
@@ -66,14 +68,14 @@ def test_campaign_checks_its_proposals_and_keeps_the_setting(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["record-1.db", "record-4.db"])
-def test_campaign_of_an_earlier_version_has_no_check(name: str, tmp_path: Path) -> None:
+def test_open_of_an_earlier_version_has_no_plausibility(name: str, tmp_path: Path) -> None:
     # A copy, since opening a file of an earlier format upgrades it.
     shutil.copy(Path(__file__).parents[1] / "golden" / name, tmp_path)
     with Campaign.open(tmp_path / name) as campaign:
         assert campaign.config.plausibility == "none"
 
 
-def test_findings_of_initial_molecules_are_allowed_only_if_the_user_gave_them(
+def test_plausibility_of_allows_findings_of_given_molecules_only(
     tmp_path: Path,
 ) -> None:
     space = ToySpace()

@@ -1,3 +1,5 @@
+"""`Campaign.run`: failures, outages, retries, workers, executors and interrupts."""
+
 from __future__ import annotations
 
 import contextlib
@@ -60,7 +62,7 @@ class Breaks(ToyObjective):
 # --- what is the molecules' fault, and what is the objective's
 
 
-def test_an_objective_that_never_works_stops_the_run_and_costs_nothing(path: Path) -> None:
+def test_run_of_a_failing_objective_stops_with_trials_pending(path: Path) -> None:
     objective = Breaks(*range(1, 100))
     with begin(path, objective=objective) as campaign:
         with pytest.raises(ObjectiveError, match=r"first 5 calls failed.*ValueError: call 1; noth"):
@@ -73,7 +75,7 @@ def test_an_objective_that_never_works_stops_the_run_and_costs_nothing(path: Pat
         assert {t.status for t in campaign.trials} == {"complete"}
 
 
-def test_first_failures_are_written_when_a_call_has_worked(path: Path) -> None:
+def test_run_writes_first_failures_after_a_success(path: Path) -> None:
     with begin(path, objective=Breaks(1, 2, 3, 4, 7)) as campaign:
         campaign.run(8)
         assert [t.status for t in campaign.trials] == (
@@ -82,13 +84,13 @@ def test_first_failures_are_written_when_a_call_has_worked(path: Path) -> None:
         assert campaign.trials[1].message == "ValueError: call 2"
 
 
-def test_max_failure_rate_1_writes_whatever_comes(path: Path) -> None:
+def test_run_with_max_failure_rate_1_writes_all_failures(path: Path) -> None:
     with begin(path, objective=Breaks(*range(1, 100))) as campaign:
         campaign.run(8, max_failure_rate=1.0)
         assert {t.status for t in campaign.trials} == {"failed"}
 
 
-def test_failures_for_one_reason_in_a_row_stop_the_run_and_wait(path: Path) -> None:
+def test_run_with_equal_failures_in_a_row_stops_with_trials_pending(path: Path) -> None:
     with begin(path, n=40, objective=Breaks(*range(11, 100))) as campaign:
         with pytest.raises(ObjectiveError, match=r"^5 calls failed one after .*ValueError"):
             campaign.run(40)
@@ -101,7 +103,7 @@ def test_failures_for_one_reason_in_a_row_stop_the_run_and_wait(path: Path) -> N
         assert {t.status for t in campaign.trials} == {"complete"}
 
 
-def test_a_call_that_works_settles_the_failures_before_it(path: Path) -> None:
+def test_run_writes_failures_in_a_row_after_a_success(path: Path) -> None:
     broken = (3, 4, 5, 6, 8, 9, 10, 11)
     with begin(path, n=12, objective=Breaks(*broken)) as campaign:
         campaign.run(12)
@@ -109,7 +111,7 @@ def test_a_call_that_works_settles_the_failures_before_it(path: Path) -> None:
         assert failed == list(broken)
 
 
-def test_failures_for_several_reasons_in_a_row_are_the_molecules(path: Path) -> None:
+def test_run_with_different_failures_in_a_row_writes_them(path: Path) -> None:
     reasons = iter(["no pocket", "no charges", "too large", "no licence", "broken ring", "no pose"])
 
     class Various(ToyObjective):
@@ -125,7 +127,7 @@ def test_failures_for_several_reasons_in_a_row_are_the_molecules(path: Path) -> 
         )
 
 
-def test_nan_in_a_row_is_an_answer_and_no_trouble(path: Path) -> None:
+def test_run_with_nan_values_in_a_row_writes_them_as_failed(path: Path) -> None:
     space = ToySpace()
     start = space.molecules[:12]
     with begin(path, objective=ToyObjective(fails=start[1:9]), start=start) as campaign:
@@ -133,13 +135,13 @@ def test_nan_in_a_row_is_an_answer_and_no_trouble(path: Path) -> None:
         assert [t.id for t in campaign.trials if t.status == "failed"] == list(range(2, 10))
 
 
-def test_failures_in_a_row_0_writes_whatever_comes(path: Path) -> None:
+def test_run_with_failures_in_a_row_0_writes_all_failures(path: Path) -> None:
     with begin(path, objective=Breaks(*range(1, 100))) as campaign:
         campaign.run(8, failures_in_a_row=0)
         assert {t.status for t in campaign.trials} == {"failed"}
 
 
-def test_too_many_failures_between_successes_stop_the_run_and_are_written(path: Path) -> None:
+def test_run_with_a_high_failure_rate_stops_and_writes_failures(path: Path) -> None:
     broken = [n for n in range(2, 100) if n % 4]
     with begin(path, n=40, objective=Breaks(*broken)) as campaign:
         with pytest.raises(CampaignError, match=r"14 of the last 20 calls failed, most often: Val"):
@@ -149,7 +151,7 @@ def test_too_many_failures_between_successes_stop_the_run_and_are_written(path: 
         assert statuses[20:] == ["pending"] * 20
 
 
-def test_retries_are_counted_as_one_call(path: Path) -> None:
+def test_run_retries_count_as_one_call(path: Path) -> None:
     objective = Breaks(2, 5, 6)
     with begin(path, objective=objective) as campaign:
         campaign.run(8, retries=1)
@@ -160,7 +162,7 @@ def test_retries_are_counted_as_one_call(path: Path) -> None:
         assert objective.n == 10
 
 
-def test_of_many_at_once_only_the_culprit_fails(path: Path) -> None:
+def test_run_of_a_failing_batch_fails_only_the_culprit(path: Path) -> None:
     class Together(ToyObjective):
         batch_size = 4
 
@@ -186,7 +188,9 @@ def test_of_many_at_once_only_the_culprit_fails(path: Path) -> None:
         ({"executor": ThreadPoolExecutor(1)}, "workers says how many calls"),
     ],
 )
-def test_settings_are_checked(path: Path, settings: dict[str, Any], message: str) -> None:
+def test_run_with_invalid_settings_raises(
+    path: Path, settings: dict[str, Any], message: str
+) -> None:
     with begin(path) as campaign, pytest.raises(ConfigError, match=message):
         campaign.run(8, **settings)
 
@@ -241,7 +245,7 @@ LOST = OSError("connection reset")
 DIED = ProcessDiedError("the process died (SIGKILL)")
 
 
-def test_calls_that_are_lost_are_made_again(scripted: Any) -> None:
+def test_run_repeats_lost_calls(scripted: Any) -> None:
     caller = Scripted(LOST, LOST, None, LOST, LOST)
     with scripted(caller) as campaign:
         campaign.run(8)
@@ -251,14 +255,14 @@ def test_calls_that_are_lost_are_made_again(scripted: Any) -> None:
         assert caller.seen[:3] == [[first]] * 3
 
 
-def test_calls_that_are_lost_again_and_again_stop_the_run_and_wait(scripted: Any) -> None:
+def test_run_with_repeatedly_lost_calls_stops_with_trials_pending(scripted: Any) -> None:
     with scripted(Scripted(None, *[LOST] * 9)) as campaign:
         with pytest.raises(CampaignError, match=r"last 3 calls were lost.*connection reset"):
             campaign.run(8)
         assert [t.status for t in campaign.trials] == ["complete"] + ["pending"] * 7
 
 
-def test_a_timeout_of_the_network_is_no_molecules_failure(scripted: Any) -> None:
+def test_run_with_a_network_timeout_repeats_the_call(scripted: Any) -> None:
     late = TimeoutError(errno.ETIMEDOUT, "timed out")
     with scripted(Scripted(None, late, None, TimeoutError(), None)) as campaign:
         campaign.run(8, timeout=60.0)
@@ -266,7 +270,7 @@ def test_a_timeout_of_the_network_is_no_molecules_failure(scripted: Any) -> None
         assert [t.message for t in failed] == ["no answer within 60 s"]
 
 
-def test_a_timeout_is_no_answer_only_if_there_is_one(scripted: Any) -> None:
+def test_run_without_timeout_repeats_calls_with_timeout_error(scripted: Any) -> None:
     with scripted(Scripted(None, TimeoutError(), None)) as campaign:
         campaign.run(8)
         assert "failed" not in {t.status for t in campaign.trials}
@@ -293,7 +297,7 @@ class Sick(Scripted):
 
 @pytest.mark.parametrize("budget", [6, 24])
 @pytest.mark.parametrize("n", [2, 3])
-def test_run_worker_that_fails_while_others_work_is_set_aside_and_its_molecules_go_to_others(
+def test_run_sets_a_failing_worker_aside_and_moves_its_molecules(
     scripted: Any, budget: int, n: int
 ) -> None:
     caller = Sick("worker 1", workers=n)
@@ -305,7 +309,7 @@ def test_run_worker_that_fails_while_others_work_is_set_aside_and_its_molecules_
     assert list(caller.aside) == ["worker 1"]
 
 
-def test_run_all_workers_fail_the_last_one_stops_the_run(scripted: Any) -> None:
+def test_run_with_all_workers_failing_stops(scripted: Any) -> None:
     with scripted(Sick("worker 1", "worker 2", workers=2), n=40) as campaign:
         with (
             pytest.warns(MolvaeWarning, match="gets no more molecules"),
@@ -315,7 +319,7 @@ def test_run_all_workers_fail_the_last_one_stops_the_run(scripted: Any) -> None:
         assert {t.status for t in campaign.trials} == {"complete", "pending"}
 
 
-def test_run_sick_worker_that_cannot_be_set_aside_is_named(scripted: Any) -> None:
+def test_run_with_a_failing_worker_not_set_aside_raises_with_its_name(scripted: Any) -> None:
     caller = Sick("worker 1", workers=2)
     caller.set_aside = lambda worker, reason: False  # type: ignore[method-assign]
     with scripted(caller) as campaign:
@@ -325,7 +329,7 @@ def test_run_sick_worker_that_cannot_be_set_aside_is_named(scripted: Any) -> Non
 
 
 @pytest.mark.parametrize("result", [None, 1.0, [], [None], [EvaluationResult()] * 2])
-def test_an_executor_that_answers_something_else_is_refused(path: Path, result: Any) -> None:
+def test_run_with_an_executor_of_wrong_results_raises(path: Path, result: Any) -> None:
     class Other:
         def submit(self, *_: Any) -> Future[Any]:
             future: Future[Any] = Future()
@@ -338,7 +342,7 @@ def test_an_executor_that_answers_something_else_is_refused(path: Path, result: 
 
 @pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit()])
 @pytest.mark.parametrize("threads", [0, 2])
-def test_an_objective_that_ends_the_program_is_an_error(
+def test_run_of_an_objective_raising_system_exit_raises_objective_error(
     path: Path, error: BaseException, threads: int
 ) -> None:
     class Ends(ToyObjective):
@@ -352,20 +356,20 @@ def test_an_objective_that_ends_the_program_is_an_error(
         assert {t.status for t in campaign.trials} == {"pending"}
 
 
-def test_workers_that_have_not_loaded_yet_are_no_trouble(scripted: Any) -> None:
+def test_run_repeats_calls_of_workers_not_yet_loaded(scripted: Any) -> None:
     with scripted(Scripted(*[NotLoadedError("new")] * 9)) as campaign:
         campaign.run(8)
         assert {t.status for t in campaign.trials} == {"complete"}
 
 
-def test_a_molecule_has_failed_when_three_processes_died_of_it_alone(scripted: Any) -> None:
+def test_run_fails_a_molecule_after_three_process_deaths(scripted: Any) -> None:
     with scripted(Scripted(DIED, DIED, None, DIED, DIED, DIED)) as campaign:
         campaign.run(8)
         assert [t.status for t in campaign.trials] == ["complete", "failed"] + ["complete"] * 6
         assert campaign.trials[1].message == "the process died (SIGKILL), 3 times"
 
 
-def test_a_cluster_counts_the_deaths_itself(scripted: Any) -> None:
+def test_run_on_a_cluster_takes_the_death_count_of_the_error(scripted: Any) -> None:
     died = ProcessDiedError("the process died, on each worker")
     died.deaths = 4
     with scripted(Scripted(died)) as campaign:
@@ -373,14 +377,14 @@ def test_a_cluster_counts_the_deaths_itself(scripted: Any) -> None:
         assert campaign.trials[0].message == "the process died, on each worker, 4 times"
 
 
-def test_processes_that_die_of_every_molecule_stop_the_run_and_wait(scripted: Any) -> None:
+def test_run_with_processes_dying_of_every_molecule_stops(scripted: Any) -> None:
     with scripted(Scripted(None, *[DIED] * 99)) as campaign:
-        with pytest.raises(ObjectiveError, match="5 calls failed one after the other"):
+        with pytest.raises(ObjectiveError, match="5 calls failed"):
             campaign.run(8)
         assert [t.status for t in campaign.trials] == ["complete"] + ["pending"] * 7
 
 
-def test_of_several_molecules_with_which_a_process_died_each_is_called_alone(
+def test_run_after_a_process_death_calls_each_molecule_alone(
     scripted: Any,
 ) -> None:
     class Together(ToyObjective):
@@ -393,15 +397,20 @@ def test_of_several_molecules_with_which_a_process_died_each_is_called_alone(
         assert {t.status for t in campaign.trials} == {"complete"}
 
 
-def held(cause: str, *, call: int, came: int, message: str = "broke") -> UnrecordedFailure:
+def unrecorded_failure(
+    cause: str, *, call: int, came: int, message: str = "broke"
+) -> UnrecordedFailure:
     return UnrecordedFailure(
         trial=call, scored=EvaluationResult(message=message), cause=cause, call=call, came=came
     )  # type: ignore[arg-type]
 
 
-def test_a_call_that_began_before_a_failure_does_not_settle_it() -> None:
+def test_outage_detector_success_settles_earlier_failures_only() -> None:
     streak = OutageDetector(most=3, worked=True)
-    first, second = held("a", call=1, came=10), held("a", call=2, came=20)
+    first, second = (
+        unrecorded_failure("a", call=1, came=10),
+        unrecorded_failure("a", call=2, came=20),
+    )
     assert streak.failed(first) == streak.failed(second) == []
     assert streak.success(call=3, began=5) == []
     assert streak.success(call=4, began=15) == [first]
@@ -409,17 +418,17 @@ def test_a_call_that_began_before_a_failure_does_not_settle_it() -> None:
     assert streak.success(call=2, began=5) == [second]  # of the same call, so at the same time
 
 
-def test_an_outage_with_two_messages_is_one_still() -> None:
+def test_outage_detector_finds_an_outage_with_two_messages() -> None:
     streak = OutageDetector(most=3, worked=True)
     for n in range(5):
         assert streak.suspects(100) == []
-        streak.failed(held("ab"[n % 2], call=n, came=n))
+        streak.failed(unrecorded_failure("ab"[n % 2], call=n, came=n))
     assert [one.cause for one in streak.suspects(100)] == ["a"] * 3
 
 
-def test_failures_of_one_worker_are_settled_by_its_own_calls_alone() -> None:
+def test_outage_detector_success_settles_failures_of_the_same_worker_only() -> None:
     streak = OutageDetector(most=3, worked=True)
-    one, two = (replace(held("a", call=n, came=n), worker="one") for n in (1, 2))
+    one, two = (replace(unrecorded_failure("a", call=n, came=n), worker="one") for n in (1, 2))
     streak.failed(one)
     assert streak.success(call=3, began=4, worker="two") == []
     assert len(streak.all) == 1
@@ -429,16 +438,16 @@ def test_failures_of_one_worker_are_settled_by_its_own_calls_alone() -> None:
     assert streak.rest() == [two]
 
 
-def test_an_outage_in_ever_new_words_is_one_still() -> None:
+def test_outage_detector_finds_an_outage_with_always_new_messages() -> None:
     streak = OutageDetector(most=3, worked=True)
     for n in range(6):
         assert streak.suspects(100) == []
-        streak.failed(held("abcdef"[n], call=n, came=n))
+        streak.failed(unrecorded_failure("abcdef"[n], call=n, came=n))
     assert len(streak.suspects(100)) == 6
 
 
-def test_answers_of_nan_are_held_only_before_anything_worked() -> None:
-    nan = held(ANSWERED_NAN, call=1, came=1, message=ANSWERED_NAN)
+def test_outage_detector_holds_nan_values_before_the_first_success_only() -> None:
+    nan = unrecorded_failure(ANSWERED_NAN, call=1, came=1, message=ANSWERED_NAN)
     assert OutageDetector(most=3, worked=True).failed(nan) == [nan]
     assert OutageDetector(most=3, worked=False).failed(nan) == []
     assert OutageDetector(most=0, worked=False).failed(nan) == [nan]
@@ -461,16 +470,14 @@ def test_answers_of_nan_are_held_only_before_anything_worked() -> None:
         ("x" * 3000 + "CCO", "x" * 3000 + "CCN"),
     ],
 )
-def test_messages_that_differ_by_molecule_time_or_place_have_one_cause(
-    one: str, other: str
-) -> None:
+def test_cause_of_ignores_molecule_time_and_place(one: str, other: str) -> None:
     pairs = {"CCO": "CCN", "C=C": "N=N"}
     smiles = next((s for s in pairs if s in one.replace("%3D", "=")), "O")
     assert cause_of(one, smiles) == cause_of(other, pairs.get(smiles, "S"))
     assert cause_of(one, smiles) != cause_of("no pocket", smiles)
 
 
-def test_a_pool_of_a_users_own_that_breaks_leaves_its_molecules_waiting(path: Path) -> None:
+def test_run_with_a_breaking_executor_leaves_trials_pending(path: Path) -> None:
     with (
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
         begin(path, objective=Deadly(), start=ToySpace().molecules[:4]) as campaign,
@@ -492,7 +499,7 @@ class Deadly(ToyObjective):
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_an_interrupted_run_stops_while_molecules_are_being_chosen(
+def test_run_interrupted_during_a_choice_stops_the_choice(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = threading.Event()
@@ -513,7 +520,7 @@ def test_an_interrupted_run_stops_while_molecules_are_being_chosen(
     until(lambda: "choosing" not in {thread.name for thread in threading.enumerate()})
 
 
-def test_choice_stopped_before_its_thread_begins_chooses_nothing() -> None:
+def test_choice_stopped_before_start_does_not_run() -> None:
     chosen = list[int]()
     choice = Choice(lambda: chosen.append(1), lambda: None)
     choice.stop()
@@ -523,7 +530,7 @@ def test_choice_stopped_before_its_thread_begins_chooses_nothing() -> None:
     assert chosen == []
 
 
-def test_run_ctrl_c_when_the_choice_has_just_begun_stops_it(
+def test_run_interrupted_at_the_start_of_a_choice_stops_the_choice(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin_thread = Choice.start
@@ -551,7 +558,7 @@ class ToyStrategy:
 # --- workers
 
 
-def faults(campaign: Campaign) -> None:
+def assert_outcomes_match_faults(campaign: Campaign) -> None:
     """Every outcome is what `FaultyObjective` does with the molecule."""
     expected = {
         "raises": "ValueError: no pocket",
@@ -568,7 +575,7 @@ def faults(campaign: Campaign) -> None:
 
 
 @pytest.mark.slow
-def test_whatever_goes_wrong_with_workers_the_budget_is_accounted_for(path: Path) -> None:
+def test_run_with_faulty_workers_accounts_for_the_budget(path: Path) -> None:
     space = ToySpace()
     kinds: dict[str, list[str]] = {}
     for molecule in space.molecules:
@@ -578,11 +585,11 @@ def test_whatever_goes_wrong_with_workers_the_budget_is_accounted_for(path: Path
         campaign.run(10, workers=2, timeout=4.0, max_failure_rate=1.0)
         assert len(campaign) == 10
         assert {FaultyObjective.fault(t.smiles) for t in campaign.trials} == set(kinds)
-        faults(campaign)
+        assert_outcomes_match_faults(campaign)
 
 
 @pytest.mark.slow
-def test_what_hangs_here_is_stopped_as_well(path: Path) -> None:
+def test_run_without_workers_stops_a_hanging_call_at_the_timeout(path: Path) -> None:
     """With a timeout, an objective is called in a process of its own."""
     space = ToySpace()
     hangs = [m for m in space.molecules if FaultyObjective.fault(m) == "hangs"][:1]
@@ -644,7 +651,7 @@ class Together(ToyObjective):
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_an_executor_of_ones_own(path: Path, plain: bool) -> None:
+def test_run_with_an_executor_of_a_user_uses_all_its_threads(path: Path, plain: bool) -> None:
     executor = Threads(3, plain=plain)
     seen: list[Trial] = []
     with begin(path, objective=Together.starting(range(3))) as campaign:
@@ -654,7 +661,7 @@ def test_an_executor_of_ones_own(path: Path, plain: bool) -> None:
         assert executor.most == 3
 
 
-def test_what_is_in_progress_is_taken_into_account(path: Path) -> None:
+def test_run_with_workers_proposes_with_pending_molecules(path: Path) -> None:
     """With four workers molecules are chosen while others are scored: pending, not forgotten."""
     pending: list[int] = []
 
@@ -670,16 +677,16 @@ def test_what_is_in_progress_is_taken_into_account(path: Path) -> None:
     assert max(pending) >= 2
 
 
-def test_an_executor_that_is_gone(path: Path) -> None:
+def test_run_with_a_shut_down_executor_raises(path: Path) -> None:
     pool = ThreadPoolExecutor(1)
     pool.shutdown()
     with begin(path) as campaign:
-        with pytest.raises(CampaignError, match="takes no calls: RuntimeError"):
+        with pytest.raises(CampaignError, match="RuntimeError"):
             campaign.run(8, executor=pool, workers=1)
         campaign.run(8)
 
 
-def test_interrupted_with_workers_it_goes_on(path: Path) -> None:
+def test_run_with_workers_interrupted_resumes(path: Path) -> None:
     class StopError(Exception):
         pass
 
@@ -698,7 +705,7 @@ def test_interrupted_with_workers_it_goes_on(path: Path) -> None:
 # --- one writer
 
 
-def test_two_writers_are_refused_and_readers_are_not(path: Path) -> None:
+def test_campaign_file_takes_one_writer_and_any_readers(path: Path) -> None:
     begin(path).close()
     hold = (
         "import sys, pathlib; from molvae.campaign.storage import Storage\n"

@@ -1,4 +1,4 @@
-"""Campaigns from a measured series fine-tune the decoder on it; others do not."""
+"""Fine-tuning of the decoder on a measured series of initial molecules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def space() -> LatentSpace:
     return molvae.load("zinc250k")
 
 
-def created(folder: Path, space: LatentSpace, table: pd.DataFrame, **settings: object) -> Campaign:
+def create_campaign(
+    folder: Path, space: LatentSpace, table: pd.DataFrame, **settings: object
+) -> Campaign:
     table.to_csv(folder / "start.csv", index=False)
     return Campaign.create(
         folder / "c.db",
@@ -34,8 +36,10 @@ def created(folder: Path, space: LatentSpace, table: pd.DataFrame, **settings: o
 
 
 @pytest.mark.slow
-def test_a_measured_series_fine_tunes_the_decoder(space: LatentSpace, tmp_path: Path) -> None:
-    with created(tmp_path, space, ANALOGUES[:MIN_SERIES]) as campaign:
+def test_create_with_a_measured_series_tunes_the_decoder(
+    space: LatentSpace, tmp_path: Path
+) -> None:
+    with create_campaign(tmp_path, space, ANALOGUES[:MIN_SERIES]) as campaign:
         assert campaign.config.tune is True
         tuned = proposing_space(campaign.config, space, campaign.trials)
         assert tuned.fingerprint != space.fingerprint
@@ -54,18 +58,18 @@ def test_a_measured_series_fine_tunes_the_decoder(space: LatentSpace, tmp_path: 
                                   "O=C1CCCN1", "CC(C)=O", "FCF"], "pIC50": range(10)}), {}),
     ],
 )  # fmt: skip
-def test_other_initial_molecules_leave_the_decoder_alone(
+def test_create_without_a_measured_series_does_not_tune(
     space: LatentSpace, tmp_path: Path, table: pd.DataFrame, settings: dict[str, object]
 ) -> None:
-    with created(tmp_path, space, table, **settings) as campaign:
+    with create_campaign(tmp_path, space, table, **settings) as campaign:
         assert campaign.config.tune is False
         assert proposing_space(campaign.config, space, campaign.trials) is space
 
 
-def test_campaigns_of_earlier_versions_are_not_fine_tuned(
+def test_read_metadata_of_earlier_versions_has_tune_false(
     space: LatentSpace, tmp_path: Path
 ) -> None:
-    with created(tmp_path, space, ANALOGUES[:MIN_SERIES]) as campaign:
+    with create_campaign(tmp_path, space, ANALOGUES[:MIN_SERIES]) as campaign:
         facts = dict(campaign.metadata)
     facts["config"] = {k: v for k, v in facts["config"].items() if k not in ("tune", "keep")}
     config, _ = read_metadata(facts, tmp_path / "c.db")

@@ -1,4 +1,4 @@
-"""Campaigns that stay near a molecule."""
+"""`similar_to`: campaigns that stay near a molecule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEAD = "COc1cc2ncnc(Nc3cccc(Br)c3)c2cc1OC"
 SMALL = "rank:n_offspring=20,n_generations=2"
 
 
-def test_all_molecules_are_similar_to_the_lead(tmp_path: Path) -> None:
+def test_run_with_similar_to_keeps_all_molecules_similar(tmp_path: Path) -> None:
     with Campaign.create(
         tmp_path / "c.db", "druglike", objective="qed", similar_to=LEAD, start=8, batch_size=4,
         strategy=SMALL, constraints="logp <= 6",
@@ -31,7 +31,7 @@ def test_all_molecules_are_similar_to_the_lead(tmp_path: Path) -> None:
             check_same_settings(campaign, {"similar_to": "CCO"})
 
 
-def test_given_molecules_may_be_unlike_the_lead(tmp_path: Path) -> None:
+def test_create_with_similar_to_accepts_dissimilar_given_molecules(tmp_path: Path) -> None:
     with Campaign.create(
         tmp_path / "c.db", "druglike", objective="qed", similar_to=LEAD, start=["CCO", LEAD]
     ) as campaign:
@@ -41,7 +41,7 @@ def test_given_molecules_may_be_unlike_the_lead(tmp_path: Path) -> None:
         ]
 
 
-def test_lead_that_is_no_molecule_is_refused_before_a_file_is_made(tmp_path: Path) -> None:
+def test_create_with_an_invalid_similar_to_raises_and_writes_no_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidMoleculeError, match="not a valid molecule"):
         Campaign.create(tmp_path / "c.db", "druglike", objective="qed", similar_to="C1CC")
     assert not (tmp_path / "c.db").exists()

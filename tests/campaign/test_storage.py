@@ -1,3 +1,5 @@
+"""`Storage`: what a campaign file keeps, and how writes, crashes and damaged files are handled."""
+
 from __future__ import annotations
 
 import os
@@ -28,18 +30,18 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "a record?.db"  # a name that a URI would mangle
 
 
-def told(values: dict[str, float], message: str = "") -> Outcome:
+def complete_outcome(values: dict[str, float], message: str = "") -> Outcome:
     return Outcome(complete=True, values=values, message=message)
 
 
-def left(path: Path) -> list[str]:
+def files_beside(path: Path) -> list[str]:
     return sorted(p.name for p in path.parent.iterdir())
 
 
-def test_what_is_written_is_read(path: Path) -> None:
+def test_storage_reads_written_trials(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE, TWO]) as store:
         assert store.metadata() == FACTS
-        store.tell(2, told({"y": 1 / 3}, message="fine"))
+        store.tell(2, complete_outcome({"y": 1 / 3}, message="fine"))
     with Storage.open(path) as store:
         first, second = store.trials()
         assert (first.id, first.smiles, first.origin, first.status) == (
@@ -55,11 +57,11 @@ def test_what_is_written_is_read(path: Path) -> None:
         assert (second.told_at or "") >= second.asked_at
         assert store.trials([2]) == [second]
         assert store.count() == 2
-    assert left(path) == [path.name]
+    assert files_beside(path) == [path.name]
 
 
-def test_values_known_at_creation(path: Path) -> None:
-    known = NewTrial(smiles="C", z=[0.0, 0.0], origin="start", outcome=told({"y": 2.0}))
+def test_storage_create_with_outcomes_has_their_status(path: Path) -> None:
+    known = NewTrial(smiles="C", z=[0.0, 0.0], origin="start", outcome=complete_outcome({"y": 2.0}))
     failed = NewTrial(
         smiles="N", z=[0.0, 0.0], origin="start", outcome=Outcome(complete=False, message="broke")
     )
@@ -67,29 +69,29 @@ def test_values_known_at_creation(path: Path) -> None:
         assert [t.status for t in store.trials()] == ["complete", "failed", "pending"]
 
 
-def test_several_objectives(path: Path) -> None:
+def test_storage_keeps_values_of_several_objectives(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE]) as store:
-        store.tell(1, told({"b": 2.0, "a": 1.0}))
+        store.tell(1, complete_outcome({"b": 2.0, "a": 1.0}))
         assert store.trials()[0].values == {"a": 1.0, "b": 2.0}
 
 
-def test_told_once_only(path: Path) -> None:
+def test_storage_tell_twice_raises(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE, TWO]) as store:
-        told_at = store.tell(1, told({"y": 0.83})).told_at
+        told_at = store.tell(1, complete_outcome({"y": 0.83})).told_at
         with pytest.raises(
             CampaignError,
             match=rf"trial 1 \(CCO\) has the outcome 0.83 \(y\), reported on {told_at}",
         ):
-            store.tell(1, told({"y": 0.9}))
+            store.tell(1, complete_outcome({"y": 0.9}))
         store.tell(2, Outcome(complete=False))
         with pytest.raises(
             CampaignError, match=r"trial 2 \(CCN\) has the outcome failed, reported on"
         ):
-            store.tell(2, told({"y": 0.9}))
+            store.tell(2, complete_outcome({"y": 0.9}))
         assert store.trials()[0].values == {"y": 0.83}
 
 
-def test_retry_asks_failed_trials_again_and_keeps_what_they_said(path: Path) -> None:
+def test_storage_retry_asks_failed_trials_again_and_keeps_earlier_failures(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE, TWO]) as store:
         store.tell(
             1, Outcome(complete=False, values={"y": 1.0}, notes={"n": "a"}, message="no licence")
@@ -103,9 +105,9 @@ def test_retry_asks_failed_trials_again_and_keeps_what_they_said(path: Path) -> 
         assert [failure.message for failure in again.earlier_failures] == ["no licence"]
         store.tell(1, Outcome(complete=False, message="again"))
         store.retry([1])
-        store.tell(1, told({"y": 2.0}, message="at last"))
+        store.tell(1, complete_outcome({"y": 2.0}, message="at last"))
         with pytest.raises(CampaignError, match="the outcome 2"):
-            store.tell(1, told({"y": 3.0}))
+            store.tell(1, complete_outcome({"y": 3.0}))
     with Storage.open(path) as store:
         first = store.trials()[0]
         assert (first.status, first.values, first.message) == ("complete", {"y": 2.0}, "at last")
@@ -113,7 +115,7 @@ def test_retry_asks_failed_trials_again_and_keeps_what_they_said(path: Path) -> 
         assert store.n_distinct("y") == (1, 1)
 
 
-def test_text_that_is_no_unicode_is_kept_as_escapes(path: Path) -> None:
+def test_storage_keeps_surrogate_characters_as_escapes(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE]) as store:
         outcome = Outcome(
             complete=True, values={"\udcff": 1.0}, notes={"\ud800": "\udfff"}, message="a\udcffb"
@@ -123,15 +125,15 @@ def test_text_that_is_no_unicode_is_kept_as_escapes(path: Path) -> None:
     assert trial.notes == {r"\ud800": r"\udfff"}
 
 
-def test_no_such_trial(path: Path) -> None:
+def test_storage_tell_of_unknown_trial_raises(path: Path) -> None:
     with (
         Storage.create(path, FACTS, [ONE]) as store,
         pytest.raises(CampaignError, match="has no trial 7; it has 1"),
     ):
-        store.tell(7, told({"y": 1.0}))
+        store.tell(7, complete_outcome({"y": 1.0}))
 
 
-def test_a_batch_is_written_whole_or_not_at_all(path: Path) -> None:
+def test_storage_ask_is_atomic(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE]) as store:
         with pytest.raises(CampaignError, match=r"UNIQUE constraint failed: trial.smiles"):
             store.ask([TWO, ONE], expected=1)
@@ -139,14 +141,14 @@ def test_a_batch_is_written_whole_or_not_at_all(path: Path) -> None:
         assert [t.id for t in store.ask([TWO], expected=1)] == [2]
 
 
-def test_an_outcome_is_written_with_its_values_or_not_at_all(path: Path) -> None:
+def test_storage_tell_is_atomic(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE]) as store:
         with pytest.raises(CampaignError, match="NOT NULL"):
-            store.tell(1, told({"y": float("nan")}))  # SQLite keeps NaN as NULL
+            store.tell(1, complete_outcome({"y": float("nan")}))  # SQLite keeps NaN as NULL
         assert store.trials()[0].status == "pending"
 
 
-def test_two_processes_do_not_choose_from_the_same_evidence(path: Path) -> None:
+def test_storage_ask_after_another_process_raises(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE]) as store, Storage.open(path) as other:
         other.ask([TWO], expected=1)
         with pytest.raises(CampaignError, match="1 trials were asked by another process"):
@@ -165,9 +167,9 @@ def test_two_processes_do_not_choose_from_the_same_evidence(path: Path) -> None:
         "INSERT OR REPLACE INTO outcome VALUES (1, 1, 'failed', '', '')",
     ],
 )
-def test_facts_are_not_changed_by_anyone(path: Path, statement: str) -> None:
+def test_storage_rows_refuse_update_and_delete(path: Path, statement: str) -> None:
     with Storage.create(path, FACTS, [ONE]) as store:
-        store.tell(1, told({"y": 0.5}))
+        store.tell(1, complete_outcome({"y": 0.5}))
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA recursive_triggers = ON")
     with pytest.raises(sqlite3.IntegrityError, match="facts of a record are not changed"):
@@ -177,7 +179,7 @@ def test_facts_are_not_changed_by_anyone(path: Path, statement: str) -> None:
         assert store.trials()[0].values == {"y": 0.5}
 
 
-def test_told_values_are_synced_and_logged(path: Path) -> None:
+def test_storage_uses_wal_with_full_sync(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE]) as store:
         pragma = store._connection.execute
         assert pragma("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -185,11 +187,11 @@ def test_told_values_are_synced_and_logged(path: Path) -> None:
         assert pragma("PRAGMA foreign_keys").fetchone() == (1,)
 
 
-def test_the_file_alone_holds_all_that_was_written(path: Path, tmp_path: Path) -> None:
+def test_storage_file_without_the_log_has_all_rows(path: Path, tmp_path: Path) -> None:
     """Also while the record is open, and after the process that wrote it was killed."""
     with Storage.create(path, FACTS, [ONE, TWO]) as store:
         for n, trial in enumerate((1, 2)):
-            store.tell(trial, told({"y": 0.5}))
+            store.tell(trial, complete_outcome({"y": 0.5}))
             shutil.copy(path, tmp_path / f"copy-{n}.db")
             with Storage.open(tmp_path / f"copy-{n}.db") as copy:
                 assert [t.status for t in copy.trials()] == [t.status for t in store.trials()]
@@ -206,12 +208,10 @@ def test_the_file_alone_holds_all_that_was_written(path: Path, tmp_path: Path) -
         assert copy.count() == 3
 
 
-def test_a_reader_does_not_keep_the_log_from_being_written_into_the_file(
-    path: Path, tmp_path: Path
-) -> None:
+def test_storage_file_has_all_rows_with_an_open_reader(path: Path, tmp_path: Path) -> None:
     with Storage.create(path, FACTS, [ONE, TWO]) as store, Storage.open(path) as reader:
         reader.trials()
-        store.tell(1, told({"y": 0.5}))
+        store.tell(1, complete_outcome({"y": 0.5}))
         shutil.copy(path, tmp_path / "copy.db")
     with Storage.open(tmp_path / "copy.db") as copy:
         assert copy.trials()[0].values == {"y": 0.5}
@@ -236,7 +236,7 @@ def test_a_reader_does_not_keep_the_log_from_being_written_into_the_file(
         "replace(sql, 'BLOB NOT NULL', 'BLOB') WHERE name = 'trial'",
     ],
 )
-def test_open_refuses_a_schema_that_is_not_molvaes_own(path: Path, statement: str) -> None:
+def test_storage_open_with_a_foreign_schema_raises(path: Path, statement: str) -> None:
     Storage.create(path, FACTS, [ONE]).close()
     connection = sqlite3.connect(path)
     connection.executescript(statement)
@@ -246,31 +246,31 @@ def test_open_refuses_a_schema_that_is_not_molvaes_own(path: Path, statement: st
     assert "\n" not in str(caught.value)
 
 
-def test_open_does_not_wait_for_a_pipe(path: Path) -> None:
+def test_storage_open_of_a_pipe_raises(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(CampaignError, match="no file"):
         Storage.open(path)
 
 
-def test_threads_that_tell_at_once_lose_nothing(path: Path) -> None:
+def test_storage_tell_by_parallel_threads_keeps_all_values(path: Path) -> None:
     trials = [NewTrial(smiles="C" * n, z=[0.0], origin="start") for n in range(1, 81)]
     with Storage.create(path, FACTS, trials) as store, ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda n: store.tell(n, told({"y": float(n)})), range(1, 81)))
+        list(threads.map(lambda n: store.tell(n, complete_outcome({"y": float(n)})), range(1, 81)))
         assert [t.values for t in store.trials()] == [{"y": float(n)} for n in range(1, 81)]
-        assert left(path) == [path.name, f"{path.name}-shm", f"{path.name}-wal"]
-    assert left(path) == [path.name]
+        assert files_beside(path) == [path.name, f"{path.name}-shm", f"{path.name}-wal"]
+    assert files_beside(path) == [path.name]
 
 
-def test_threads_share_the_lock_that_one_of_them_holds(path: Path) -> None:
+def test_storage_lock_is_shared_by_threads(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE, TWO]) as store, ThreadPoolExecutor(1) as thread:
         with store.writing("run"):
-            thread.submit(store.tell, 1, told({"y": 1.0})).result()
+            thread.submit(store.tell, 1, complete_outcome({"y": 1.0})).result()
             # It is still held: another process would have to wait.
             assert path.with_name(f"{path.name}-lock").exists()
         assert not path.with_name(f"{path.name}-lock").exists()
 
 
-def test_one_process_writes_at_a_time_whatever_it_calls_the_record(
+def test_storage_lock_holds_across_links_to_the_file(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("molvae.campaign.lock.LOCK_TIMEOUT_S", 0.05)
@@ -279,44 +279,44 @@ def test_one_process_writes_at_a_time_whatever_it_calls_the_record(
     link.symlink_to(path)
     with Storage.open(path) as store, Storage.open(link) as other:
         with store.writing("run"), pytest.raises(CampaignError, match=r"another process \(run"):
-            other.tell(1, told({"y": 1.0}))
-        other.tell(1, told({"y": 1.0}))
+            other.tell(1, complete_outcome({"y": 1.0}))
+        other.tell(1, complete_outcome({"y": 1.0}))
 
 
-def test_a_record_stays_where_it_is_when_the_working_folder_changes(
+def test_storage_path_is_independent_of_the_working_folder(
     path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     monkeypatch.chdir(path.parent)
     with Storage.create(path.name, FACTS, [ONE]) as store:
         other = tmp_path_factory.mktemp("elsewhere")
         monkeypatch.chdir(other)
-        store.tell(1, told({"y": 1.0}))
+        store.tell(1, complete_outcome({"y": 1.0}))
         assert store.path == path
     assert list(other.iterdir()) == []
-    assert left(path) == [path.name]
+    assert files_beside(path) == [path.name]
 
 
-def test_an_existing_file_is_not_overwritten(path: Path) -> None:
+def test_storage_create_over_an_existing_file_raises(path: Path) -> None:
     path.write_text("precious")
     with pytest.raises(CampaignError, match="exists; open it to go on with it, or choose another"):
         Storage.create(path, FACTS)
     assert path.read_text() == "precious"
-    assert left(path) == [path.name]
+    assert files_beside(path) == [path.name]
 
 
-def test_the_log_of_a_deleted_record_is_not_played_into_a_new_one(path: Path) -> None:
+def test_storage_create_beside_an_old_log_raises(path: Path) -> None:
     path.with_name(path.name + "-wal").write_bytes(b"old")
     with pytest.raises(CampaignError, match="left of a deleted campaign file"):
         Storage.create(path, FACTS)
 
 
-def test_a_creation_that_fails_leaves_nothing(path: Path) -> None:
+def test_storage_create_failing_leaves_no_file(path: Path) -> None:
     with pytest.raises(CampaignError, match="UNIQUE"):
         Storage.create(path, FACTS, [ONE, ONE])
-    assert left(path) == []
+    assert files_beside(path) == []
 
 
-def test_no_folder(path: Path) -> None:
+def test_storage_create_in_a_missing_folder_raises(path: Path) -> None:
     with pytest.raises(CampaignError, match=r"there is no folder .*; make it first"):
         Storage.create(path.parent / "no" / "a.db", FACTS)
 
@@ -324,7 +324,7 @@ def test_no_folder(path: Path) -> None:
 @pytest.mark.skipif(
     hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere"
 )
-def test_no_permission(path: Path) -> None:
+def test_storage_create_without_permission_raises(path: Path) -> None:
     path.parent.chmod(0o500)
     try:
         with pytest.raises(CampaignError, match="no permission"):
@@ -333,7 +333,7 @@ def test_no_permission(path: Path) -> None:
         path.parent.chmod(0o700)
 
 
-def test_open_refuses_what_is_no_record(path: Path) -> None:
+def test_storage_open_of_other_files_raises(path: Path) -> None:
     with pytest.raises(CampaignError, match="there is no campaign file"):
         Storage.open(path)
     with pytest.raises(CampaignError, match="cannot read"):
@@ -350,10 +350,10 @@ def test_open_refuses_what_is_no_record(path: Path) -> None:
     connection.close()
     with pytest.raises(CampaignError, match="database of another program"):
         Storage.open(path)
-    assert left(path) == [path.name]
+    assert files_beside(path) == [path.name]
 
 
-def test_open_refuses_a_newer_format(path: Path) -> None:
+def test_storage_open_of_a_newer_format_raises(path: Path) -> None:
     Storage.create(path, FACTS).close()
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
@@ -365,7 +365,7 @@ def test_open_refuses_a_newer_format(path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [50, 100, 4096, 0.5, 0.9])
-def test_open_refuses_a_truncated_file(path: Path, keep: float) -> None:
+def test_storage_open_of_a_truncated_file_raises(path: Path, keep: float) -> None:
     trials = [NewTrial(smiles="C" * n, z=[0.0] * 64, origin="start") for n in range(1, 60)]
     Storage.create(path, FACTS, trials).close()
     content = path.read_bytes()
@@ -375,7 +375,7 @@ def test_open_refuses_a_truncated_file(path: Path, keep: float) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_closed_record_says_so(path: Path) -> None:
+def test_storage_after_close_raises(path: Path) -> None:
     store = Storage.create(path, FACTS)
     store.close()
     store.close()
@@ -383,7 +383,7 @@ def test_a_closed_record_says_so(path: Path) -> None:
         store.count()
 
 
-def test_ctrl_c_within_a_step_undoes_the_step(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storage_tell_interrupted_is_undone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Storage.create(path, FACTS, [ONE]) as store:
 
         def interrupted(*_: object) -> None:
@@ -392,17 +392,17 @@ def test_ctrl_c_within_a_step_undoes_the_step(path: Path, monkeypatch: pytest.Mo
         with monkeypatch.context() as patch:
             patch.setattr(store, "_insert_outcome", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                store.tell(1, told({"y": 1.0}))
+                store.tell(1, complete_outcome({"y": 1.0}))
         assert store.trials()[0].status == "pending"
-        assert store.tell(1, told({"y": 1.0})).status == "complete"
+        assert store.tell(1, complete_outcome({"y": 1.0})).status == "complete"
 
 
-def test_reading_a_record_needs_no_torch() -> None:
+def test_campaign_module_imports_no_torch() -> None:
     code = "import sys, molvae.campaign.campaign; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_errors_replicates_and_notes_are_kept(path: Path) -> None:
+def test_storage_keeps_errors_replicates_and_notes(path: Path) -> None:
     outcome = Outcome(
         complete=False,
         values={"a": 1.5, "b": 0.1},
@@ -420,15 +420,15 @@ def test_errors_replicates_and_notes_are_kept(path: Path) -> None:
         assert (other.errors, other.replicates, other.notes) == ({}, {}, {})
 
 
-def test_percentiles_are_kept_where_they_are_known(path: Path) -> None:
+def test_storage_keeps_percentiles_or_none(path: Path) -> None:
     known = NewTrial(smiles="C", z=[0.0, 0.0], origin="random", percentile=12.5)
     with Storage.create(path, FACTS, [ONE, known]) as store:
-        store.tell(2, told({"y": 1.0}))
+        store.tell(2, complete_outcome({"y": 1.0}))
     with Storage.open(path) as store:
         assert [trial.percentile for trial in store.trials()] == [None, 12.5]
 
 
-def test_a_full_disk_is_said_and_loses_nothing(path: Path) -> None:
+def test_storage_on_a_full_disk_raises_and_keeps_earlier_values(path: Path) -> None:
     """The largest file that the process may write is hardly larger than the record."""
     Storage.create(path, FACTS, [ONE, TWO]).close()
     tell = f"""
@@ -456,22 +456,22 @@ with Storage.open({str(path)!r}) as store:
         assert [trial.values for trial in store.trials()] == [{"y": 0.5}, {"y": 0.7}]
 
 
-def test_where_nothing_may_be_written_a_record_is_read(
+def test_storage_without_write_permission_reads_only(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tests may run as root, who may write everywhere: so the answer of `access` is replaced."""
     with Storage.create(path, FACTS, [ONE]) as store:
-        store.tell(1, told({"y": 0.5}))
-    before = left(path)
+        store.tell(1, complete_outcome({"y": 0.5}))
+    before = files_beside(path)
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     with Storage.open(path) as store:
         assert store.trials()[0].values == {"y": 0.5}
-        assert left(path) == before
+        assert files_beside(path) == before
         with pytest.raises(CampaignError, match="it may only be read here"):
             store.ask([TWO], expected=1)
 
 
-def test_a_forked_copy_of_the_process_cannot_write(path: Path) -> None:
+def test_storage_of_a_forked_process_refuses_to_write(path: Path) -> None:
     with begin(path) as campaign:
         child = os.fork()
         if not child:
@@ -486,7 +486,7 @@ def test_a_forked_copy_of_the_process_cannot_write(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "pipe", "link", "folder"])
-def test_what_lies_in_the_place_of_the_lock_is_kept(path: Path, kind: str) -> None:
+def test_storage_lock_replaces_no_foreign_file(path: Path, kind: str) -> None:
     begin(path).close()
     lock = path.with_name(path.name + "-lock")
     if kind == "file":
@@ -505,7 +505,7 @@ def test_what_lies_in_the_place_of_the_lock_is_kept(path: Path, kind: str) -> No
 
 
 @pytest.mark.parametrize("ending", ["-wal", "-journal", "-shm", "-lock"])
-def test_create_refuses_what_lies_in_the_place_of_side_files(path: Path, ending: str) -> None:
+def test_storage_create_beside_foreign_side_files_raises(path: Path, ending: str) -> None:
     side = path.with_name(path.name + ending)
     side.write_text("notes\n")
     with pytest.raises(CampaignError, match=ending):

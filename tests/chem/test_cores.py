@@ -1,4 +1,4 @@
-"""Cores that molecules keep: read, found, cut around and joined."""
+"""`core_of`, `cuts` and `graft`: cores that molecules keep, molecules taken apart and joined."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LACKING = {
 
 
 @pytest.mark.parametrize("core", HELD)
-def test_a_core_is_held_where_its_points_say(core: str) -> None:
+def test_core_of_with_attachment_points_holds_molecules_substituted_there_only(core: str) -> None:
     found = core_of(core)
     for smiles in HELD[core]:
         assert found.holds(canonical(smiles)), smiles
@@ -48,7 +48,7 @@ def test_a_core_is_held_where_its_points_say(core: str) -> None:
         assert found.find(parse(smiles)) is None
 
 
-def test_a_smarts_may_have_wildcards_in_its_rings() -> None:
+def test_core_of_smarts_with_ring_wildcards_holds_any_matching_ring() -> None:
     core = core_of("[#6]1~*~[#6][#6]~[#6]~1")
     assert core.smiles is None
     assert not core.points
@@ -58,7 +58,7 @@ def test_a_smarts_may_have_wildcards_in_its_rings() -> None:
 
 
 @pytest.mark.parametrize("core", [one for one in HELD if core_of(one).points])
-def test_a_scaffold_holds_the_core_it_was_cut_from(core: str) -> None:
+def test_core_scaffold_of_a_molecule_holds_the_core_with_its_points(core: str) -> None:
     for smiles in HELD[core]:
         if "." in smiles:
             continue
@@ -68,12 +68,12 @@ def test_a_scaffold_holds_the_core_it_was_cut_from(core: str) -> None:
         assert len(core_of(scaffold).points) == len(core_of(core).points)
 
 
-def test_a_scaffold_of_a_fused_ring_cannot_be_cut_out() -> None:
+def test_core_scaffold_of_a_core_inside_a_fused_ring_is_none() -> None:
     assert core_of("c1ccccc1").scaffold("c1ccc2ccccc2c1") is None
     assert core_of("c1ccccc1").scaffold("Cc1ccccc1O") == "c1ccccc1"
 
 
-def test_sites_are_where_a_hydrogen_may_go() -> None:
+def test_core_find_sites_are_atoms_where_a_hydrogen_may_be_replaced() -> None:
     mol = parse("Nc1ncnc2ccccc12")
     held = core_of(QUINAZOLINE).find(mol)
     assert held is not None
@@ -84,18 +84,18 @@ def test_sites_are_where_a_hydrogen_may_go() -> None:
 
 
 @pytest.mark.parametrize("text", ["c1ccccc1C(", "Zz", ""])
-def test_a_text_that_is_no_core_is_refused(text: str) -> None:
+def test_core_of_unparsable_text_raises_invalid_molecule_error(text: str) -> None:
     with pytest.raises(InvalidMoleculeError):
         core_of(text)
 
 
 @pytest.mark.parametrize("text", ["[*][*]", "C.N.O", "CC.[*:1]", "C=[*:1]"])
-def test_a_core_without_atoms_or_in_many_parts_is_refused(text: str) -> None:
+def test_core_of_wildcards_alone_or_of_many_fragments_raises_config_error(text: str) -> None:
     with pytest.raises(ConfigError):
         core_of(text)
 
 
-def test_cutting_and_joining_give_the_molecule_again() -> None:
+def test_graft_of_both_parts_of_a_cut_gives_the_molecule() -> None:
     smiles = canonical("C[C@@H](OCC)c1ccc(C[C@H](N)C(=O)O)cc1")
     mol = Chem.MolFromSmiles(smiles)
     bonds = cuts(mol)
@@ -104,7 +104,7 @@ def test_cutting_and_joining_give_the_molecule_again() -> None:
         assert graft(with_point(mol, near, far), with_point(mol, far, near)) == smiles
 
 
-def test_nothing_is_cut_that_holds_a_part_of_the_core() -> None:
+def test_cuts_with_kept_atoms_spare_bonds_of_the_core() -> None:
     mol = parse("CCNc1ncnc2ccccc12")
     held = core_of(QUINAZOLINE).find(mol)
     assert held is not None

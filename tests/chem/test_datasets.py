@@ -1,4 +1,4 @@
-"""Data sets and files: what is read, what is dropped and why, and where it goes."""
+"""`read`, `prepare` and `sample_molecules`: rows, dropped molecules and prepared folders."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def write(path: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ["a.smi", "a.txt", "a.smi.gz", "a", "b.v2.smi"])
-def test_a_list_gives_the_first_word_of_each_line_with_its_number(tmp_path, name):
+def test_read_list_gives_first_word_of_each_line_with_line_number(tmp_path, name):
     path = write(tmp_path / name, "CCO ethanol\n\nC\tmethane\n  CC  \r\n")
     assert list(read(path)) == [(1, "CCO"), (3, "C"), (4, "CC")]
 
@@ -53,20 +53,20 @@ def test_a_list_gives_the_first_word_of_each_line_with_its_number(tmp_path, name
 @pytest.mark.parametrize("end", ["", ".gz"])
 @pytest.mark.parametrize(("kind", "comma"), [("csv", ","), ("tsv", "\t")])
 @pytest.mark.parametrize("header", ["smiles", "SMILES", "Smiles"])
-def test_a_table_gives_a_column(tmp_path, kind, comma, header, end):
+def test_read_table_gives_one_column_with_line_numbers(tmp_path, kind, comma, header, end):
     text = f"id{comma}{header}{comma}value\n1{comma}CCO{comma}0.5\n\n2{comma} C {comma}\n"
     path = write(tmp_path / f"a.{kind}{end}", text)
     assert list(read(path)) == [(2, "CCO"), (4, "C")]
     assert list(read(path, column="value")) == [(2, "0.5"), (4, "")]
 
 
-def test_a_table_from_a_spreadsheet_is_read(tmp_path):
+def test_read_csv_with_byte_order_mark_and_quotes_finds_the_smiles(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes('SMILES,note\r\n"CCO","a, b"\r\n'.encode("utf-8-sig"))
     assert list(read(path)) == [(2, "CCO")]
 
 
-def test_a_header_of_a_list_is_no_molecule(tmp_path):
+def test_read_list_with_header_skips_the_header(tmp_path):
     assert list(read(write(tmp_path / "a.smi", "SMILES name\nCC ethane\n"))) == [(2, "CC")]
 
 
@@ -80,12 +80,12 @@ def test_a_header_of_a_list_is_no_molecule(tmp_path):
         ("mol\nCCO\n", "mol", [(2, "CCO")]),
     ],
 )
-def test_standard_input_is_a_list_or_a_table(monkeypatch, text, column, expected):
+def test_read_standard_input_accepts_list_and_table(monkeypatch, text, column, expected):
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
     assert list(read("-", column=column)) == expected
 
 
-def test_a_missing_column_is_an_error_that_lists_the_columns(tmp_path):
+def test_read_missing_column_raises_with_the_columns_of_the_file(tmp_path):
     path = write(tmp_path / "a.csv", "id,mol,Y\n1,CCO,2\n")
     with pytest.raises(DataError, match="no column 'smiles'; its columns are: id, mol, Y"):
         list(read(path))
@@ -99,20 +99,20 @@ def test_a_missing_column_is_an_error_that_lists_the_columns(tmp_path):
     ("name", "text"),
     [("a.smi", ""), ("a.smi", "\n \n"), ("a.csv", ""), ("a.csv", "smiles\n"), ("a.smi.gz", "")],
 )
-def test_an_empty_file_is_an_error(tmp_path, name, text):
+def test_read_empty_file_raises_data_error(tmp_path, name, text):
     path = write(tmp_path / name, text)
     with pytest.raises(DataError, match="is empty") as caught:
         list(read(path))
     assert ("header" in str(caught.value)) is bool(text.strip())
 
 
-def test_empty_standard_input_is_an_error(monkeypatch):
+def test_read_empty_standard_input_raises_data_error(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     with pytest.raises(DataError, match="standard input is empty"):
         list(read("-"))
 
 
-def test_what_cannot_be_read_is_one_line(tmp_path):
+def test_read_unreadable_file_raises_data_error_in_one_line(tmp_path):
     write(tmp_path / "short.smi.gz", "CCO\n" * 100)
     data = (tmp_path / "short.smi.gz").read_bytes()
     (tmp_path / "short.smi.gz").write_bytes(data[:-12])
@@ -124,7 +124,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_name_gets_a_suggestion():
+def test_read_unknown_data_set_suggests_the_nearest_name():
     with pytest.raises(UnknownNameError, match="did you mean 'zinc250k'"):
         list(read("zinc250"))
 
@@ -132,7 +132,7 @@ def test_an_unknown_name_gets_a_suggestion():
 # --- the known data sets --------------------------------------------------------------------------
 
 
-def test_zinc250k_is_complete():
+def test_read_zinc250k_gives_all_molecules():
     texts = [text for _, text in read("zinc250k")]
     assert len(texts) == len(set(texts)) == 249_456
     assert texts[0] == "CC(C)(C)c1ccc2occ(CC(=O)Nc3ccccc3F)c2c1"
@@ -144,7 +144,7 @@ LARGE = pytest.param("moses", marks=pytest.mark.slow)
 @pytest.mark.parametrize(
     "name", [LARGE, *(name for name in DATASETS if name not in ("zinc250k", "moses"))]
 )
-def test_other_data_sets_are_complete_where_they_are_installed(name):
+def test_read_other_installed_data_sets_gives_all_molecules(name):
     try:
         locate(name)
     except MissingPackageError:
@@ -177,14 +177,14 @@ def package(tmp_path, monkeypatch):
     return folder
 
 
-def test_files_of_a_package_are_found_without_importing_it(package):
+def test_locate_finds_files_of_a_package_without_importing_the_package(package):
     assert locate("toy") == [package / "data" / "a.csv", package / "data" / "b.csv"]
     assert [text for _, text in read("toy")] == ["CCO", "not one", "C", "OCC", "CC"]
     assert len({line for line, _ in read("toy")}) == 5
     assert "toy_molecules" not in sys.modules
 
 
-def test_invalid_texts_of_a_known_data_set_are_counted(package, tmp_path):
+def test_prepare_known_data_set_counts_invalid_texts_and_duplicates(package, tmp_path):
     report = prepare("toy", tmp_path / "out")
     assert report.dropped["invalid"] == 1
     assert report.dropped["duplicate"] == 1
@@ -194,7 +194,7 @@ def test_invalid_texts_of_a_known_data_set_are_counted(package, tmp_path):
     assert sorted(sample_molecules("toy", 3, seed=0)) == ["C", "CC", "CCO"]
 
 
-def test_a_changed_file_is_refused_with_both_hashes(package):
+def test_read_changed_file_of_a_data_set_raises_with_both_hashes(package):
     write(package / "data" / "b.csv", "SMILES\nC\nOCC\n")
     with pytest.raises(DataError, match="is not the file of data set 'toy'") as caught:
         list(read("toy"))
@@ -208,7 +208,7 @@ def test_a_changed_file_is_refused_with_both_hashes(package):
 
 
 @pytest.mark.parametrize("name", list(DATASETS))
-def test_a_missing_package_is_named_with_its_pip_command(monkeypatch, name):
+def test_read_data_set_of_missing_package_raises_with_pip_command(monkeypatch, name):
     def missing(name: str) -> None:
         raise datasets.metadata.PackageNotFoundError(name)
 
@@ -227,7 +227,7 @@ def _hashes(name: str) -> list[str]:
 # --- preparing ------------------------------------------------------------------------------------
 
 
-def test_every_reason_of_dropping_is_counted(tmp_path):
+def test_prepare_report_counts_dropped_molecules_by_reason(tmp_path):
     source = write(
         tmp_path / "a.smi",
         "CCO\n"
@@ -257,21 +257,21 @@ def test_every_reason_of_dropping_is_counted(tmp_path):
     assert sum(report.dropped.values()) + report.kept == report.read
     text = str(report)
     assert "11 read · 2 kept · 9 dropped (invalid 2, too-large 1, element 3" in text
-    assert sorted(_everything(tmp_path / "out")) == ["CCN", "CCO"]
+    assert sorted(_molecules_of_all_splits(tmp_path / "out")) == ["CCN", "CCO"]
 
 
-def test_what_selfies_cannot_write_is_dropped_and_counted(tmp_path):
+def test_prepare_drops_and_counts_molecules_selfies_cannot_write(tmp_path):
     source = write(tmp_path / "a.smi", "CCO\nC*\nCI(Cl)Cl\n")
     assert prepare(source, tmp_path / "out").dropped["selfies"] == 2
 
 
-def test_hydrogen_needs_no_mention(tmp_path):
+def test_prepare_elements_always_include_hydrogen(tmp_path):
     source = write(tmp_path / "a.smi", "[2H]C\nCN\n")
     report = prepare(source, tmp_path / "out", config=PrepareConfig(elements=("C",)))
     assert (report.kept, report.dropped["element"]) == (1, 1)
 
 
-def test_an_invalid_molecule_of_a_file_is_an_error_with_its_line(tmp_path):
+def test_prepare_invalid_molecule_raises_with_its_line(tmp_path):
     source = write(tmp_path / "a.csv", "id,smiles\n1,CCO\n2,C1CC\n3,c1cccc1\n")
     with pytest.raises(InvalidMoleculeError, match=r"a\.csv, line 3: .*unclosed ring"):
         prepare(source, tmp_path / "out")
@@ -280,7 +280,7 @@ def test_an_invalid_molecule_of_a_file_is_an_error_with_its_line(tmp_path):
     assert (report.kept, report.dropped["invalid"]) == (1, 2)
 
 
-def test_standard_input_can_be_prepared(tmp_path, monkeypatch):
+def test_prepare_reads_standard_input(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("CCO\nCC\n"))
     assert prepare("-", tmp_path / "out").kept == 2
     monkeypatch.setattr(sys, "stdin", io.StringIO("CCO\nC1\n"))
@@ -288,7 +288,7 @@ def test_standard_input_can_be_prepared(tmp_path, monkeypatch):
         prepare("-", tmp_path / "out2")
 
 
-def test_the_folder_holds_canonical_molecules_in_order_and_what_was_done(tmp_path):
+def test_prepare_folder_holds_canonical_molecules_in_order_and_settings(tmp_path):
     source = write(tmp_path / "a.smi", "\n".join(zinc()[:400]))
     report = prepare(source, tmp_path / "out")
     expected = [canonical(smiles) for smiles in zinc()[:400]]
@@ -306,7 +306,7 @@ def test_the_folder_holds_canonical_molecules_in_order_and_what_was_done(tmp_pat
     assert about["splits"]["train"] == {"molecules": report.splits["train"], "sha256": digest}
 
 
-def test_the_split_is_the_documented_hash():
+def test_split_of_is_the_documented_hash():
     for smiles in zinc()[:200]:
         u = int(hashlib.sha256(smiles.encode()).hexdigest()[:8], 16) / 2**32
         assert split_of(smiles) == ("train" if u < 0.9 else "valid" if u < 0.95 else "test")
@@ -316,7 +316,7 @@ def test_the_split_is_the_documented_hash():
     assert counts["test"] == pytest.approx(100, abs=40)
 
 
-def test_adding_molecules_moves_none(tmp_path):
+def test_prepare_more_molecules_keeps_each_molecule_in_its_split(tmp_path):
     few = write(tmp_path / "few.smi", "\n".join(zinc()[:100]))
     many = write(tmp_path / "many.smi", "\n".join(reversed(zinc()[:300])))
     prepare(few, tmp_path / "few")
@@ -325,7 +325,7 @@ def test_adding_molecules_moves_none(tmp_path):
         assert set(load_split(tmp_path / "few", name)) <= set(load_split(tmp_path / "many", name))
 
 
-def test_processes_change_no_byte(tmp_path):
+def test_prepare_with_workers_writes_the_same_bytes(tmp_path):
     source = write(tmp_path / "a.smi", "\n".join([*zinc()[:600], "nonsense", *zinc()[:50]]))
     for workers in (1, 2):
         prepare(source, tmp_path / str(workers), config=SKIP, workers=workers)
@@ -333,25 +333,25 @@ def test_processes_change_no_byte(tmp_path):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
-def test_a_folder_is_replaced_only_when_told_and_only_if_prepare_made_it(tmp_path):
+def test_prepare_replaces_only_folders_of_prepare_and_only_with_overwrite(tmp_path):
     one, two = write(tmp_path / "1.smi", "CCO\n"), write(tmp_path / "2.smi", "CCN\n")
     out = tmp_path / "out"
     prepare(one, out)
-    with pytest.raises(DataError, match="exists; choose another name, or overwrite"):
+    with pytest.raises(DataError, match="exists"):
         prepare(two, out)
-    assert _everything(out) == ["CCO"]
+    assert _molecules_of_all_splits(out) == ["CCO"]
     prepare(two, out, overwrite=True)
-    assert _everything(out) == ["CCN"]
+    assert _molecules_of_all_splits(out) == ["CCN"]
     home = tmp_path / "home"
     home.mkdir()
     write(home / "thesis.txt", "years")
-    with pytest.raises(DataError, match="did not write it as a prepared data set"):
+    with pytest.raises(DataError, match="did not write it"):
         prepare(two, home, overwrite=True)
     assert os.listdir(home) == ["thesis.txt"]
     write(out / "campaign.db", "years")
-    with pytest.raises(DataError, match="did not write it as a prepared data set"):
+    with pytest.raises(DataError, match="did not write it"):
         prepare(two, out, overwrite=True)
-    assert _everything(out) == ["CCN"]
+    assert _molecules_of_all_splits(out) == ["CCN"]
     with pytest.raises(DataError, match="exists"):
         prepare(one, two)
     assert sorted(os.listdir(tmp_path)) == ["1.smi", "2.smi", "home", "out"]
@@ -369,7 +369,7 @@ def test_a_folder_is_replaced_only_when_told_and_only_if_prepare_made_it(tmp_pat
         lambda folder: (folder / "test.csv").symlink_to(folder / "train.csv"),
     ],
 )
-def test_prepare_replaces_no_folder_with_changed_or_foreign_files(tmp_path, change):
+def test_prepare_overwrite_refuses_folder_with_changed_or_foreign_files(tmp_path, change):
     source = write(tmp_path / "a.csv", "smiles,a\nCCO,1\n")
     config = PrepareConfig(keep=("a",))
     prepare(source, tmp_path / "out", config=config)
@@ -385,7 +385,7 @@ def test_prepare_replaces_no_folder_with_changed_or_foreign_files(tmp_path, chan
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_a_failure_leaves_nothing_new_and_nothing_changed(tmp_path, old, monkeypatch):
+def test_prepare_after_a_failure_leaves_the_disk_unchanged(tmp_path, old, monkeypatch):
     good, bad = write(tmp_path / "good.smi", "CCO\n"), write(tmp_path / "bad.smi", "C1\n")
     out = tmp_path / "deep" / "er" / "out" if not old else tmp_path / "out"
     if old:
@@ -406,30 +406,30 @@ def test_a_failure_leaves_nothing_new_and_nothing_changed(tmp_path, old, monkeyp
         prepare(good, out, overwrite=True)
     assert sorted(map(str, tmp_path.rglob("*"))) == before
     if old:
-        assert _everything(out) == ["CCO"]
+        assert _molecules_of_all_splits(out) == ["CCO"]
 
 
-def test_a_place_that_cannot_be_written_is_known_before_anything_is_read(tmp_path):
+def test_prepare_checks_the_output_folder_before_reading_the_source(tmp_path):
     write(tmp_path / "file", "")
     with pytest.raises(DataError, match="cannot write"):
         prepare(tmp_path / "missing.smi", tmp_path / "file" / "out")
 
 
-def test_unknown_elements_are_refused(tmp_path):
+def test_prepare_unknown_elements_raises_config_error(tmp_path):
     source = write(tmp_path / "a.smi", "CCO\n")
     with pytest.raises(ConfigError, match="got 'Carbon', 'c'"):
         prepare(source, tmp_path / "out", config=PrepareConfig(elements=("Carbon", "N", "c")))
     assert os.listdir(tmp_path) == ["a.smi"]
 
 
-def test_splits_that_are_not_there_are_said(tmp_path):
+def test_load_split_missing_folder_or_unknown_split_raises_with_advice(tmp_path):
     with pytest.raises(DataError, match="make the folder with `molvae prepare`"):
         load_split(tmp_path, "train")
     with pytest.raises(UnknownNameError, match="did you mean 'train'"):
         load_split(tmp_path, "training")
 
 
-def _everything(folder: Path) -> list[str]:
+def _molecules_of_all_splits(folder: Path) -> list[str]:
     return [smiles for name in ("train", "valid", "test") for smiles in load_split(folder, name)]
 
 
@@ -444,7 +444,7 @@ e,C1,7.5,0,broken
 """
 
 
-def test_columns_are_kept_beside_their_molecules(tmp_path):
+def test_prepare_keep_writes_columns_beside_their_molecules(tmp_path):
     source = write(tmp_path / "a.csv", TABLE)
     config = PrepareConfig(skip_invalid=True, keep=("pIC50", "charge"))
     report = prepare(source, tmp_path / "out", config=config)
@@ -465,7 +465,7 @@ def test_columns_are_kept_beside_their_molecules(tmp_path):
     assert about["splits"]["train"]["columns_sha256"] == digest
 
 
-def test_columns_that_are_not_there_or_hold_no_numbers_are_said(tmp_path, monkeypatch):
+def test_prepare_keep_missing_or_textual_column_raises_data_error(tmp_path, monkeypatch):
     source = write(tmp_path / "a.csv", TABLE)
     with pytest.raises(DataError, match=r"no column 'logD'; its columns are: name, SMILES"):
         prepare(source, tmp_path / "out", config=PrepareConfig(keep=("logD",), skip_invalid=True))
@@ -488,7 +488,7 @@ def test_columns_that_are_not_there_or_hold_no_numbers_are_said(tmp_path, monkey
 # --- drawing --------------------------------------------------------------------------------------
 
 
-def test_a_sample_is_distinct_canonical_and_repeatable():
+def test_sample_molecules_is_distinct_canonical_and_reproducible():
     drawn = sample_molecules("zinc250k", 50, seed=3)
     assert len(set(drawn)) == 50
     assert [canonical(smiles) for smiles in drawn] == drawn
@@ -498,7 +498,7 @@ def test_a_sample_is_distinct_canonical_and_repeatable():
     assert sample_molecules("zinc250k", 0, seed=3) == []
 
 
-def test_a_sample_of_a_file_is_checked(tmp_path):
+def test_sample_molecules_of_a_file_refuses_invalid_or_too_few_molecules(tmp_path):
     source = write(tmp_path / "a.smi", "CCO\nOCC\nCC\n")
     assert sorted(sample_molecules(source, 2, seed=0)) == ["CC", "CCO"]
     with pytest.raises(DataError, match="only 2 distinct molecules, 3 were asked for"):
@@ -509,7 +509,7 @@ def test_a_sample_of_a_file_is_checked(tmp_path):
         sample_molecules(source, -1, seed=0)
 
 
-def test_prepare_of_a_share_takes_the_same_texts_in_all_splits_alike(tmp_path):
+def test_prepare_share_keeps_an_equal_share_of_each_split(tmp_path):
     path = write(tmp_path / "a.smi", "\n".join(zinc(800)))
     whole = prepare(path, tmp_path / "whole", workers=1)
     half = prepare(path, tmp_path / "half", config=PrepareConfig(share=0.5), workers=1)

@@ -1,3 +1,5 @@
+"""`descriptors`: scaled numbers of molecules for the surrogate."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -8,7 +10,7 @@ from molvae.errors import ConfigError, InvalidMoleculeError
 from tests.chem.molecules import zinc
 
 
-def test_of_drug_like_molecules_they_are_on_one_scale() -> None:
+def test_descriptors_of_druglike_molecules_have_mean_0_and_sd_1() -> None:
     values = descriptors(list(zinc()))
     assert values.shape == (len(zinc()), len(DESCRIPTORS))
     assert np.abs(values.mean(axis=0)).max() < 0.3
@@ -18,7 +20,7 @@ def test_of_drug_like_molecules_they_are_on_one_scale() -> None:
     assert max(spread.values()) < 1.4
 
 
-def test_of_benzene_they_can_be_worked_out() -> None:
+def test_descriptors_of_benzene_equal_hand_calculation() -> None:
     row = dict(zip(DESCRIPTORS, descriptors(["c1ccccc1"])[0], strict=True))
     raw = {name: row[name] * sd + mean for name, (_, mean, sd) in DESCRIPTORS.items()}
     for name in ("TPSA", "rotatable_bonds", "Fsp3", "donors", "acceptors"):
@@ -28,7 +30,7 @@ def test_of_benzene_they_can_be_worked_out() -> None:
     assert (raw["H"], raw["C"]) == pytest.approx((6, 6))
 
 
-def test_elements_are_counted() -> None:
+def test_descriptors_count_atoms_of_each_element() -> None:
     (row,) = descriptors(["CS(=O)(=O)c1ccc(OP(O)(O)=O)c(Cl)c1NC(F)(F)F"])
     raw = {
         name: value * sd + mean
@@ -38,7 +40,7 @@ def test_elements_are_counted() -> None:
     assert {name: round(raw[name], 6) for name in formula} == formula
 
 
-def test_bad_input() -> None:
+def test_descriptors_of_invalid_molecule_or_single_text_raises() -> None:
     with pytest.raises(InvalidMoleculeError):
         descriptors(["C1CC"])
     with pytest.raises(ConfigError, match="single text"):

@@ -1,4 +1,4 @@
-"""Fingerprints and similarities, against RDKit's and against slow references."""
+"""Fingerprints and Tanimoto similarities, compared with RDKit's and with slow references."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_tanimoto_equals_a_slow_reference(pair):
     assert tanimoto_pairs(a[:n], b[:n]) == pytest.approx(np.diagonal(expected))
 
 
-def test_counts_are_rdkits():
+def test_morgan_counts_equal_rdkit():
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=3, fpSize=2048)
     counts = morgan_counts(SOME)
     assert counts.dtype == np.uint16
@@ -58,7 +58,7 @@ def test_counts_are_rdkits():
         assert {int(i): int(row[i]) for i in np.flatnonzero(row)} == expected
 
 
-def test_similarities_are_rdkits():
+def test_tanimoto_of_morgan_counts_equals_rdkit():
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     mols = [Chem.MolFromSmiles(smiles) for smiles in SOME]
     bits = [generator.GetFingerprint(mol) for mol in mols]
@@ -70,7 +70,7 @@ def test_similarities_are_rdkits():
     assert np.array_equal(morgan_bits(SOME), ours > 0)
 
 
-def test_similarities_lie_between_0_and_1_and_are_symmetric():
+def test_tanimoto_is_symmetric_and_between_0_and_1():
     counts = morgan_counts(SOME)
     matrix = tanimoto(counts, counts)
     assert matrix.dtype == np.float64
@@ -79,11 +79,11 @@ def test_similarities_lie_between_0_and_1_and_are_symmetric():
     assert ((matrix >= 0) & (matrix <= 1)).all()
 
 
-def test_spelling_does_not_matter():
+def test_morgan_counts_of_two_spellings_are_equal():
     assert np.array_equal(morgan_counts(["OCC"]), morgan_counts(["CCO"]))
 
 
-def test_what_is_out_of_range_is_refused():
+def test_fingerprints_and_tanimoto_refuse_invalid_arguments():
     with pytest.raises(InvalidMoleculeError, match="unclosed ring"):
         morgan_counts(["CCO", "C1CC"])
     with pytest.raises(ConfigError, match="size from 1"):

@@ -1,4 +1,4 @@
-"""Merging neighbours: on whole data sets and one by one it is the same."""
+"""Byte-pair encoding: merging a whole data set equals merging each molecule by itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def flat(texts: list[str], vocabulary: Vocabulary) -> Ids:
     return np.array(ids, dtype=np.int32)
 
 
-def test_the_most_frequent_pair_comes_first() -> None:
+def test_train_bpe_merges_the_most_frequent_pair_first() -> None:
     plain = Vocabulary(SYMBOLS)
     vocabulary, merged = train_bpe(flat(["abab", "abc"], plain), SYMBOLS, 2)
     ab = len(plain)
@@ -26,13 +26,13 @@ def test_the_most_frequent_pair_comes_first() -> None:
     assert vocabulary.decode(merged.tolist()) == list("abab")
 
 
-def test_runs_are_merged_from_the_left() -> None:
+def test_encode_with_merges_merges_runs_from_the_left() -> None:
     vocabulary = Vocabulary(SYMBOLS, [(3, 3)])
     assert vocabulary.encode("aaaaa") == [6, 6, 3]
     assert apply_bpe(flat(["aaaaa"], Vocabulary(SYMBOLS)), vocabulary).tolist() == [6, 6, 3, 2]
 
 
-def test_two_ways_to_the_same_spelling_share_an_id() -> None:
+def test_vocabulary_merges_of_equal_spelling_share_an_id() -> None:
     vocabulary = Vocabulary(SYMBOLS, [(3, 4), (6, 5), (4, 5), (3, 8)])  # ab, ab+c, bc, a+bc
     assert len(vocabulary) == 3 + 3 + 3
     assert vocabulary.bpe_merges[3] == (3, 8, 7)
@@ -40,7 +40,7 @@ def test_two_ways_to_the_same_spelling_share_an_id() -> None:
 
 @given(rows, rows, st.integers(0, 12))
 @settings(deadline=None)
-def test_one_by_one_is_the_same_as_all_at_once(
+def test_apply_bpe_to_all_rows_equals_encoding_each_row(
     learned: list[str], others: list[str], n: int
 ) -> None:
     plain = Vocabulary(SYMBOLS)
@@ -52,7 +52,7 @@ def test_one_by_one_is_the_same_as_all_at_once(
         assert vocabulary.decode(vocabulary.encode(text)) == list(text)
 
 
-def test_no_merge_across_molecules_or_of_what_occurs_once() -> None:
+def test_train_bpe_merges_no_pair_across_molecules_or_of_one_occurrence() -> None:
     vocabulary, merged = train_bpe(flat(["ab", "c"], Vocabulary(SYMBOLS)), SYMBOLS, 5)
     assert vocabulary.bpe_merges == []
     assert merged.tolist() == [3, 4, EOS, 5, EOS]

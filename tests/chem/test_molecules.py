@@ -1,4 +1,4 @@
-"""parse, canonical, draw."""
+"""`parse`, `canonical`, `list_of_smiles` and `draw_molecule`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.chem.molecules import molecules
 
 @given(molecules)
 @settings(deadline=None, max_examples=200)
-def test_canonical_is_idempotent(text):
+def test_canonical_of_canonical_smiles_is_unchanged(text):
     once = canonical(text)
     assert canonical(once) == once
 
@@ -34,7 +34,7 @@ def test_canonical_does_not_depend_on_the_order_of_atoms(text, seed):
     assert canonical(shuffled) == canonical(text)
 
 
-def test_canonical_of_known_molecules():
+def test_canonical_of_known_molecules_is_as_expected():
     assert canonical("OC(=O)c1ccccc1OC(C)=O") == "CC(=O)Oc1ccccc1C(=O)O"
     assert canonical("C1=CC=CC=C1") == "c1ccccc1"
     assert canonical("  OCC\n") == "CCO"
@@ -57,7 +57,7 @@ def test_canonical_of_known_molecules():
         (float("nan"), "got nan"),
     ],
 )
-def test_what_is_no_molecule_is_refused_with_the_reason_in_one_line(text, reason, capfd):
+def test_parse_invalid_text_raises_the_reason_in_one_line(text, reason, capfd):
     with pytest.raises(InvalidMoleculeError) as caught:
         parse(text)
     message = str(caught.value)
@@ -95,7 +95,7 @@ def test_what_is_no_molecule_is_refused_with_the_reason_in_one_line(text, reason
         ("*[" * 10, "syntax error"),
     ],
 )
-def test_parse_hostile_text_is_one_short_error(text, reason, capfd):
+def test_canonical_of_hostile_text_raises_one_short_line(text, reason, capfd):
     with pytest.raises(InvalidMoleculeError, match=reason) as caught:
         canonical(text)
     assert len(str(caught.value).encode()) < 500
@@ -118,23 +118,23 @@ def test_parse_hostile_text_is_one_short_error(text, reason, capfd):
         ("[NH4+:12]", "[NH4+:12]"),
     ],
 )
-def test_canonical_of_unusual_molecules(text, same):
+def test_canonical_of_unusual_molecules_is_as_expected(text, same):
     assert canonical(text) == same
     assert draw_molecule(text).startswith("<svg")
 
 
-def test_canonical_long_chain_is_read():
+def test_canonical_of_long_chain_is_unchanged():
     chain = "C" * 4_999
     assert canonical(chain) == chain
 
 
-def test_rdkits_log_is_muted_only_inside(capfd):
+def test_canonical_or_none_mutes_the_rdkit_log_only_during_the_call(capfd):
     canonical_or_none("c1cccc1")
     Chem.MolFromSmiles("c1cccc1")
     assert "kekulize" in capfd.readouterr().err
 
 
-def test_a_drawing_is_an_svg_element_of_the_size_asked_for():
+def test_draw_molecule_gives_svg_of_the_size():
     svg = draw_molecule("CCO", size=(300, 100))
     assert svg.startswith("<svg")
     root = ET.fromstring(svg)
@@ -143,7 +143,7 @@ def test_a_drawing_is_an_svg_element_of_the_size_asked_for():
     assert draw_molecule("CCO") == draw_molecule("CCO")
 
 
-def test_bad_drawings_are_refused():
+def test_draw_molecule_of_invalid_size_or_molecule_raises():
     with pytest.raises(ConfigError, match="at least 1 x 1"):
         draw_molecule("CCO", size=(0, 10))
     with pytest.raises(InvalidMoleculeError):
@@ -160,7 +160,7 @@ def test_bad_drawings_are_refused():
         pd.DataFrame({"n": [1, 2]}, index=pd.Index(["CCO", "CCN"], name="smiles")),
     ],
 )
-def test_lists_of_smiles_may_be_arrays_series_and_data_frames(several: Any) -> None:
+def test_list_of_smiles_accepts_arrays_series_and_data_frames(several: Any) -> None:
     assert list_of_smiles(several) == ["CCO", "CCN"]
     table = properties(several, ["logP"])
     assert table["smiles"].tolist() == ["CCO", "CCN"]
@@ -169,6 +169,6 @@ def test_lists_of_smiles_may_be_arrays_series_and_data_frames(several: Any) -> N
     assert table.index.equals(index)
 
 
-def test_a_data_frame_without_molecules_is_no_list_of_smiles() -> None:
+def test_list_of_smiles_of_data_frame_without_smiles_raises_data_error() -> None:
     with pytest.raises(DataError, match="no column 'smiles'"):
         list_of_smiles(pd.DataFrame({"n": [1, 2]}))

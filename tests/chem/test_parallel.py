@@ -1,4 +1,4 @@
-"""One function over many items: order, errors, laziness."""
+"""`parallel_map` and `stream`: one function over many items, in order, with errors passed on."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from molvae.chem._parallel import CHUNK, parallel_map, stream
 from molvae.errors import ConfigError
 
 
-def test_processes_keep_the_order_and_do_the_work_elsewhere():
+def test_parallel_map_with_workers_keeps_order_in_other_processes():
     numbers = list(range(-CHUNK, 2 * CHUNK + 3))
     assert parallel_map(abs, numbers, workers=2) == [abs(number) for number in numbers]
     assert os.getpid() not in parallel_map(_pid, numbers[:3], workers=2)
 
 
-def test_few_items_stay_in_this_process():
+def test_parallel_map_of_few_items_runs_in_this_process():
     assert parallel_map(_pid, [0, 1]) == [os.getpid()] * 2
     assert parallel_map(_pid, [], workers=2) == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_the_function_raises_comes_through(workers):
+def test_parallel_map_passes_on_exceptions_of_the_function(workers):
     with pytest.raises(ZeroDivisionError):
         parallel_map(_inverse, [1, 0], workers=workers)
     with pytest.raises(ZeroDivisionError):
@@ -32,7 +32,7 @@ def test_what_the_function_raises_comes_through(workers):
     assert parallel_map(abs, [-1], workers=workers) == [1]
 
 
-def test_results_come_one_by_one():
+def test_stream_gives_results_before_a_later_item_raises():
     results = stream(_inverse, [2, 0], workers=1)
     assert next(results) == 0.5
     with pytest.raises(ZeroDivisionError):
@@ -40,7 +40,7 @@ def test_results_come_one_by_one():
 
 
 @pytest.mark.parametrize("by", ["file", "standard input"])
-def test_a_script_needs_no_guard_and_may_come_from_standard_input(tmp_path, by):
+def test_parallel_map_in_a_script_needs_no_main_guard(tmp_path, by):
     script = tmp_path / "script.py"
     script.write_text(
         "from molvae.chem._parallel import parallel_map\n"
@@ -58,13 +58,13 @@ def test_a_script_needs_no_guard_and_may_come_from_standard_input(tmp_path, by):
     assert done.stdout == "[1, 4, 9]\n", done.stderr
 
 
-def test_processes_that_die_are_said():
+def test_parallel_map_with_dying_processes_raises_config_error():
     with pytest.raises(ConfigError, match="processes died"):
         parallel_map(os._exit, [1, 1], workers=2)
     assert parallel_map(abs, [-1], workers=2) == [1]  # and the next call has others
 
 
-def test_a_list_that_nobody_reads_to_the_end_is_given_up():
+def test_stream_closed_early_leaves_the_pool_usable():
     for number_of_chunks in range(3, 11):  # at some, work was underway when the processes ended
         results = stream(abs, list(range(number_of_chunks * CHUNK)), workers=2)
         assert next(results) == 0
@@ -72,7 +72,7 @@ def test_a_list_that_nobody_reads_to_the_end_is_given_up():
         assert parallel_map(abs, [-1], workers=2) == [1]
 
 
-def test_no_workers_are_refused():
+def test_parallel_map_with_0_workers_raises_config_error():
     with pytest.raises(ConfigError, match="workers must be at least 1 process, got 0"):
         parallel_map(abs, [1], workers=0)
 

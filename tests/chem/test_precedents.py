@@ -1,3 +1,5 @@
+"""`Precedents`: ring systems and atom environments that known molecules have."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -25,25 +27,25 @@ KNOWN = Precedents.of(["c1ccccc1CC(=O)O", "C1CCNCC1", "CCOC"], workers=1)
         ("c1c[nH]cn1", ["c1cncn1"]),
     ],
 )
-def test_ring_systems_of_a_molecule(smiles: str, systems: list[str]) -> None:
+def test_ring_systems_of_a_molecule_are_as_expected(smiles: str, systems: list[str]) -> None:
     assert sorted(ring_systems(Chem.MolFromSmiles(smiles))) == sorted(systems)
 
 
-def test_tautomers_and_charges_are_the_same_parts() -> None:
+def test_ring_systems_and_environments_ignore_tautomers_and_charges() -> None:
     one, other = (Chem.MolFromSmiles(s) for s in ("Cc1c[nH]cn1", "Cc1cnc[nH]1"))
     assert ring_systems(one) == ring_systems(other)
     acid, ion = (Chem.MolFromSmiles(s) for s in ("CC(=O)O", "CC(=O)[O-]"))
     assert set(environments(acid)) == set(environments(ion))
 
 
-def test_precedents_name_what_they_lack() -> None:
+def test_unseen_rings_and_environments_name_parts_without_precedent() -> None:
     assert KNOWN.unseen_rings(parse("OC(=O)Cc1ccccc1")) == []
     assert KNOWN.unseen_rings(parse("C1CCCCC1CCO")) == ["C1CCCCC1"]
     assert KNOWN.unseen_environments(parse("OC(=O)Cc1ccccc1")) == []
     assert KNOWN.unseen_environments(parse("CSC")) == ["CS", "CSC"]
 
 
-def test_precedents_are_the_same_after_writing_and_reading(tmp_path: Path) -> None:
+def test_precedents_saved_and_loaded_are_equal(tmp_path: Path) -> None:
     KNOWN.save(tmp_path / "p.safetensors")
     again = Precedents.load(tmp_path / "p.safetensors")
     np.testing.assert_array_equal(again.rings, KNOWN.rings)
@@ -53,7 +55,7 @@ def test_precedents_are_the_same_after_writing_and_reading(tmp_path: Path) -> No
         Precedents.load(tmp_path / "p.safetensors")
 
 
-def test_bundled_precedents_know_most_druglike_molecules() -> None:
+def test_zinc250k_precedents_cover_most_druglike_molecules() -> None:
     known = zinc250k()
     new = [
         s for s in zinc(500) if known.unseen_rings(parse(s)) or known.unseen_environments(parse(s))

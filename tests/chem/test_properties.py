@@ -1,4 +1,4 @@
-"""Numbers of molecules: the right ones, in the right order."""
+"""`properties` and `score`: right numbers of molecules, in the order of the molecules."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "properties.json").r
 
 
 @pytest.mark.parametrize("name", ["logP", "SAS", "QED", "MW", "TPSA", "rings", "heavy_atoms"])
-def test_numbers_are_those_of_rdkits_own_functions(name):
+def test_score_equals_stored_rdkit_values(name):
     molecules = GOLDEN["molecules"]
     found = score(list(molecules), [name])[:, 0]
     assert found == pytest.approx([row[name] for row in molecules.values()], rel=1e-6)
@@ -49,7 +49,7 @@ def contrib():
     return module
 
 
-def test_the_three_that_papers_report_are_rdkits_bit_for_bit(contrib):
+def test_score_of_logp_sas_and_qed_equals_rdkit_bit_for_bit(contrib):
     odd = ("[He]", "[Na+]", "[H][H]", "*CC", "C[15NH2]", "C12C3C4C1C5C2C3C45", "[Re]$[Re]", "CSSC")
     texts = [*odd, *zinc()[:300]]
     found = score(texts, ["logP", "SAS", "QED"], workers=1)
@@ -58,7 +58,7 @@ def test_the_three_that_papers_report_are_rdkits_bit_for_bit(contrib):
         assert row == [Crippen.MolLogP(mol), contrib.calculateScore(mol), QED.qed(mol)], text
 
 
-def test_the_numbers_of_a_molecule_depend_on_no_other_and_on_no_order():
+def test_score_of_a_molecule_is_independent_of_others_and_of_order():
     texts = list(zinc()[:40])
     names = ["QED", "SAS", "logP"]
     alone = [score([text], names)[0].tolist() for text in texts]
@@ -74,11 +74,11 @@ def test_the_numbers_of_a_molecule_depend_on_no_other_and_on_no_order():
         ("CCCCCNC(=N)NN=Cc1c[nH]c2ccc(CO)cc12", 0.234),
     ],
 )
-def test_published_qed(smiles, expected):
+def test_score_qed_equals_published_values(smiles, expected):
     assert score([smiles], ["QED"])[0, 0] == pytest.approx(expected, abs=1e-3)
 
 
-def test_known_numbers_of_aspirin():
+def test_properties_of_aspirin_equal_known_values():
     row = properties(["CC(=O)Oc1ccccc1C(=O)O"]).iloc[0]
     assert row["logP"] == pytest.approx(1.3101)
     assert row["MW"] == pytest.approx(180.159, abs=1e-3)
@@ -87,7 +87,7 @@ def test_known_numbers_of_aspirin():
     assert (row["rings"], row["heavy_atoms"]) == (1, 13)
 
 
-def test_logp_and_sas_of_a_sample_agree_with_the_published_means_of_zinc250k():
+def test_score_of_a_zinc250k_sample_agrees_with_published_means():
     logp, sas, qed = score(zinc(500), ["logP", "SAS", "QED"], workers=1).T
     # Published over 249,456 molecules; four standard errors of a sample of 500.
     assert logp.mean() == pytest.approx(2.457, abs=4 * 1.434 / 500**0.5)
@@ -97,7 +97,7 @@ def test_logp_and_sas_of_a_sample_agree_with_the_published_means_of_zinc250k():
     assert sas.std() == pytest.approx(0.835, rel=0.1)
 
 
-def test_penalized_logp_is_the_published_formula():
+def test_score_penalized_logp_equals_the_published_formula():
     smiles = "C1CCCCCCCC1CCc1ccccc1"
     logp, sas, penalized = score([smiles], ["logP", "SAS", "penalized_logp"])[0]
     by_hand = (
@@ -108,7 +108,7 @@ def test_penalized_logp_is_the_published_formula():
     assert penalized == pytest.approx(by_hand)
 
 
-def test_the_constants_standardise_zinc250k():
+def test_penalized_logp_constants_standardize_zinc250k():
     penalties = [ring_penalty(parse(smiles)) for smiles in zinc()]
     mean, sd = PENALIZED_LOGP_CONSTANTS["ring"]
     assert np.mean(penalties) == pytest.approx(mean, abs=4 * sd / 500**0.5)
@@ -120,11 +120,11 @@ def test_the_constants_standardise_zinc250k():
     ("smiles", "expected"),
     [("CCO", 0), ("c1ccccc1", 0), ("C1CC1", 0), ("C1CCCCCC1", 1), ("C1CCCCCCC1C1CCCCCCCC1", 3)],
 )
-def test_rings_up_to_six_are_not_penalized(smiles, expected):
+def test_ring_penalty_of_rings_up_to_six_atoms_is_zero(smiles, expected):
     assert ring_penalty(parse(smiles)) == expected
 
 
-def test_order_is_kept_and_invalid_rows_are_nan_with_the_reason():
+def test_properties_of_invalid_molecules_are_nan_with_the_reason():
     given = ["CCO", "C1CC", "OCC", "", "c1ccccc1", "CN(C)(C)(C)C"]
     table = properties(given, ["logP", "rings"])
     assert list(table.columns) == ["smiles", "logP", "rings", "error"]
@@ -137,12 +137,12 @@ def test_order_is_kept_and_invalid_rows_are_nan_with_the_reason():
     assert "valence" in table["error"][5]
 
 
-def test_missing_values_of_a_table_are_rows_too():
+def test_properties_of_missing_molecules_are_nan():
     table = properties(["CCO", None, float("nan")], ["MW"])  # type: ignore[list-item]
     assert list(table["MW"].isna()) == [False, True, True]
 
 
-def test_all_properties_are_the_default_and_nothing_is_an_empty_table():
+def test_properties_default_to_all_and_no_molecules_give_an_empty_table():
     assert list(properties(["C"]).columns) == ["smiles", *PROPERTIES, "error"]
     empty = properties([])
     assert list(empty.columns) == ["smiles", *PROPERTIES, "error"]
@@ -150,7 +150,7 @@ def test_all_properties_are_the_default_and_nothing_is_an_empty_table():
     assert score([], ["QED", "SAS"]).shape == (0, 2)
 
 
-def test_processes_change_nothing():
+def test_score_with_workers_is_unchanged():
     texts = [*zinc()[:700], "nonsense", *zinc()[700:800]]
     alone = score(texts, ["logP", "SAS"], workers=1)
     together = score(texts, ["logP", "SAS"], workers=2)
@@ -159,7 +159,7 @@ def test_processes_change_nothing():
     assert alone.dtype == np.float64
 
 
-def test_a_property_that_cannot_be_computed_is_nan_alone(monkeypatch):
+def test_properties_with_a_failing_property_are_nan_in_its_column_only(monkeypatch):
     def broken(mol: Chem.Mol) -> float:
         raise ValueError("math domain error")
 
@@ -171,14 +171,14 @@ def test_a_property_that_cannot_be_computed_is_nan_alone(monkeypatch):
     assert table["error"][0] == "MW cannot be computed: math domain error"
 
 
-def test_each_molecule_is_parsed_once(monkeypatch):
+def test_properties_parses_each_molecule_once(monkeypatch):
     parsed = []
     monkeypatch.setattr(module, "parse", lambda text: parsed.append(text) or parse(text))
     properties(["CCO", "CCN"])
     assert parsed == ["CCO", "CCN"]
 
 
-def test_names_are_taken_in_any_case_and_unknown_ones_named():
+def test_property_names_are_read_in_any_case_and_unknown_names_raise():
     assert list(properties(["C"], ["qed", "heavy_atoms"]).columns)[1:3] == ["QED", "heavy_atoms"]
     old = ["penalised_logP", "Penalised-LogP", "heavy-atoms", "rdkit:bertzct"]
     new = ["penalized_logp", "penalized_logp", "heavy_atoms", "rdkit:BertzCT"]
@@ -191,7 +191,7 @@ def test_names_are_taken_in_any_case_and_unknown_ones_named():
         score(["C"], ["rdkit:BertzCTT"])
 
 
-def test_properties_of_aspirin_and_of_a_large_molecule_are_known_numbers():
+def test_score_of_three_molecules_equals_known_counts():
     glutathione_disulfide = (
         "N[C@@H](CCC(=O)N[C@@H](CSSC[C@H](NC(=O)CC[C@H](N)C(=O)O)C(=O)NCC(=O)O)C(=O)NCC(=O)O)C(=O)O"
     )
@@ -208,7 +208,7 @@ def test_properties_of_aspirin_and_of_a_large_molecule_are_known_numbers():
     assert ion.tolist() == pytest.approx([2, 1, 2, 1, 0, 1, 1, 0, 0, 0, 0])
 
 
-def test_every_descriptor_of_rdkit_is_a_property():
+def test_score_of_rdkit_descriptors_equals_rdkit():
     known = dict(Descriptors.descList)
     names = ["rdkit:BertzCT", "rdkit:fr_ester", "rdkit:qed"]
     values = score(["CC(=O)Oc1ccccc1C(=O)O"], names, workers=1)[0]
@@ -220,16 +220,16 @@ def test_every_descriptor_of_rdkit_is_a_property():
     assert table["MW"][0] == pytest.approx(22.99)
 
 
-def test_a_single_text_instead_of_a_list_is_refused():
+def test_properties_of_a_single_text_raises_config_error():
     with pytest.raises(ConfigError, match=r"use \[smiles\]"):
         properties("CCO")
     with pytest.raises(ConfigError, match=r"use \[name\]"):
         properties(["CCO"], "QED")
-    with pytest.raises(ConfigError, match="workers must be at least 1"):
+    with pytest.raises(ConfigError, match="workers"):
         score(["C"], ["QED"], workers=0)
 
 
-def test_every_property_says_what_it_is():
+def test_property_table_has_name_doc_and_label_for_every_property():
     for name, made in PROPERTIES.items():
         assert made.name == name
         assert made.doc
@@ -238,7 +238,9 @@ def test_every_property_says_what_it_is():
     assert PROPERTIES["QED"].compute(parse("CCO")) == QED.qed(parse("CCO"))
 
 
-def test_similarity_to_the_nearest_molecule_of_a_file(tmp_path: Path) -> None:
+def test_properties_nearest_is_similarity_to_the_nearest_molecule_of_the_file(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "Known ones.smi"
     file.write_text("CCO\nc1ccccc1O\n")
     name = f"nearest:{file}"

@@ -1,4 +1,4 @@
-"""Mending SMILES: nothing to do on what is correct, and a molecule from anything with an atom."""
+"""`repair`: correct SMILES stay the same molecule, any tokens with an atom become one."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ ALPHABET = sorted({symbol for smiles in zinc()[:500] for symbol in RobustSmiles(
         ("C[NH3+]C", "C(C)[NH3+]"),
     ],
 )
-def test_what_has_no_partner_is_left_out(broken: str, mended: str) -> None:
+def test_repair_leaves_out_brackets_and_rings_without_partner(broken: str, mended: str) -> None:
     assert canonical(repair(Smiles().tokenize(broken), CONSTRAINTS)) == canonical(mended)
 
 
-def test_correct_smiles_is_the_same_molecule() -> None:
+def test_repair_of_correct_smiles_is_the_same_molecule() -> None:
     for smiles in zinc(600):
         assert canonical(repair(RobustSmiles().tokenize(smiles), CONSTRAINTS)) == canonical(smiles)
 
 
-def test_many_open_rings_get_labels_of_two_digits() -> None:
+def test_repair_of_many_open_rings_writes_two_digit_labels() -> None:
     opened = "".join(f"C%{n}" for n in range(10, 24))
     closed = "".join(f"C%{n}" for n in range(10, 24))
     mended = repair(Smiles().tokenize(opened + "CC" + closed), CONSTRAINTS)
@@ -61,7 +61,9 @@ def test_many_open_rings_get_labels_of_two_digits() -> None:
 
 @given(st.lists(st.sampled_from(ALPHABET), min_size=1, max_size=60))
 @settings(deadline=None, max_examples=500)
-def test_any_symbols_with_an_atom_are_a_molecule(symbols: list[str]) -> None:
+def test_detokenize_robust_smiles_of_any_tokens_with_an_atom_is_a_molecule(
+    symbols: list[str],
+) -> None:
     robust = RobustSmiles()
     if not any(symbol[0].isalpha() or symbol[0] == "[" for symbol in symbols):
         with pytest.raises(InvalidMoleculeError, match="hold no atom"):
@@ -73,7 +75,7 @@ def test_any_symbols_with_an_atom_are_a_molecule(symbols: list[str]) -> None:
 
 @given(st.data())
 @settings(deadline=None, max_examples=200)
-def test_one_wrong_symbol_is_still_a_molecule_of_no_more_atoms(data: st.DataObject) -> None:
+def test_detokenize_robust_smiles_with_one_wrong_token_adds_no_atoms(data: st.DataObject) -> None:
     robust = RobustSmiles()
     symbols = robust.tokenize(data.draw(st.sampled_from(zinc())))
     place = data.draw(st.integers(0, len(symbols) - 1))
@@ -83,6 +85,6 @@ def test_one_wrong_symbol_is_still_a_molecule_of_no_more_atoms(data: st.DataObje
     assert 1 <= parse(robust.detokenize(symbols)).GetNumAtoms() <= atoms
 
 
-def test_aromatic_atoms_without_a_kekule_form_are_an_error() -> None:
+def test_detokenize_aromatic_atoms_without_kekule_form_raises() -> None:
     with pytest.raises(InvalidMoleculeError, match="kekulize"):
         RobustSmiles().detokenize([*"c1cccc1"])

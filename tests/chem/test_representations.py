@@ -1,4 +1,4 @@
-"""Both representations: what goes in comes out, and what cannot go in is said."""
+"""Representations: tokenizing and detokenizing is an identity; unsupported molecules raise."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def representation(request):
     return get_representation(request.param)
 
 
-def test_data_set_molecules_come_back(representation):
+def test_tokenize_and_detokenize_zinc250k_molecules_is_identity(representation):
     for smiles in zinc(600):
         expected = canonical(smiles)
         assert representation.detokenize(representation.tokenize(expected)) == expected
@@ -40,7 +40,7 @@ def test_data_set_molecules_come_back(representation):
 
 @given(molecules)
 @settings(deadline=None, max_examples=200)
-def test_any_molecule_comes_back(text):
+def test_tokenize_and_detokenize_generated_molecules_is_identity(text):
     expected = canonical(text)
     for representation in (Selfies(), Smiles(), RobustSmiles()):
         assert representation.detokenize(representation.tokenize(expected)) == expected
@@ -64,18 +64,18 @@ def test_any_molecule_comes_back(text):
         "C%10CCCCC%10",
     ],
 )
-def test_hard_cases_come_back(representation, smiles):
+def test_tokenize_and_detokenize_hard_cases_is_identity(representation, smiles):
     assert representation.detokenize(representation.tokenize(smiles)) == canonical(smiles)
 
 
-def test_many_rings_open_at_once_come_back(representation):
+def test_tokenize_and_detokenize_cage_with_many_open_rings_is_identity(representation):
     cage = "C12C3C4C1C5C2C3C45"
     assert representation.detokenize(representation.tokenize(canonical(cage))) == canonical(cage)
 
 
 @given(st.lists(st.sampled_from(ALPHABET), min_size=1, max_size=60))
 @settings(deadline=None, max_examples=500)
-def test_any_selfies_symbols_with_an_atom_are_a_molecule(symbols):
+def test_selfies_detokenize_of_any_tokens_with_an_atom_is_a_molecule(symbols):
     representation = Selfies()
     if not selfies.decoder("".join(symbols)):
         with pytest.raises(InvalidMoleculeError, match="hold no atom"):
@@ -86,12 +86,12 @@ def test_any_selfies_symbols_with_an_atom_are_a_molecule(symbols):
 
 
 @pytest.mark.parametrize("symbols", [[], ["[nop]"], ["."], ["[Branch1]", "[Ring1]"]])
-def test_selfies_without_an_atom_are_refused(symbols):
+def test_selfies_detokenize_without_an_atom_raises(symbols):
     with pytest.raises(InvalidMoleculeError, match="hold no atom"):
         Selfies().detokenize(symbols)
 
 
-def test_what_is_no_selfies_symbol_is_named():
+def test_selfies_detokenize_of_unknown_token_raises_with_its_name():
     with pytest.raises(InvalidMoleculeError, match=r"invalid symbol '\[foo\]'"):
         Selfies().detokenize(["[C]", "[foo]"])
 
@@ -105,14 +105,14 @@ def test_what_is_no_selfies_symbol_is_named():
         ("", "empty SMILES"),
     ],
 )
-def test_what_selfies_cannot_write_is_refused_in_one_line(smiles, reason):
+def test_selfies_tokenize_of_unsupported_molecule_raises_one_line(smiles, reason):
     with pytest.raises(InvalidMoleculeError, match=reason) as caught:
         Selfies().tokenize(smiles)
     assert "\n" not in str(caught.value)
     assert repr(smiles) in str(caught.value)
 
 
-def test_smiles_symbols_are_atoms_bonds_and_brackets():
+def test_smiles_tokenize_gives_atoms_bonds_brackets_and_ring_labels():
     symbols = Smiles().tokenize("C[C@@H](Br)c1cc(Cl)ccc1%12.[Na+]")
     assert symbols == [
         *("C", "[C@@H]", "(", "Br", ")", "c", "1", "c", "c", "(", "Cl", ")", "c", "c", "c", "1"),
@@ -120,19 +120,19 @@ def test_smiles_symbols_are_atoms_bonds_and_brackets():
     ]  # fmt: skip
 
 
-def test_smiles_names_a_character_that_it_does_not_have():
+def test_smiles_tokenize_of_unknown_character_raises_with_its_position():
     with pytest.raises(InvalidMoleculeError, match="'x' at position 2"):
         Smiles().tokenize("CCxC")
     with pytest.raises(InvalidMoleculeError, match="unclosed ring"):
         Smiles().detokenize(["C", "1"])
 
 
-def test_settings_make_the_same_representation_again(representation):
+def test_get_representation_from_settings_equals_the_original(representation):
     settings = json.loads(json.dumps(representation.settings()))
     assert get_representation(representation.name, settings) == representation
 
 
-def test_constraints_hold_for_one_object_and_leave_the_library_alone():
+def test_selfies_constraints_hold_for_one_object_only():
     before = selfies.get_semantic_constraints()
     strict = Selfies(constraints={**before, "S": 2})
     symbols = ["[C]", "[=S]", "[=C]", "[C]"]
@@ -144,7 +144,7 @@ def test_constraints_hold_for_one_object_and_leave_the_library_alone():
     assert strict.settings() != Selfies().settings()
 
 
-def test_a_global_change_of_the_library_does_not_change_a_representation():
+def test_selfies_constraints_ignore_changes_of_the_selfies_library():
     made = Selfies()
     selfies.set_semantic_constraints("octet_rule")
     try:
@@ -155,14 +155,14 @@ def test_a_global_change_of_the_library_does_not_change_a_representation():
         selfies.set_semantic_constraints("default")
 
 
-def test_constraints_are_copied():
+def test_selfies_constraints_are_copied_from_the_argument():
     constraints = selfies.get_preset_constraints("default")
     made = Selfies(constraints=constraints)
     constraints["C"] = 1
     assert made.detokenize(["[C]", "[C]", "[C]"]) == "CCC"
 
 
-def test_wrong_names_and_settings_are_refused():
+def test_get_representation_with_unknown_name_or_settings_raises():
     with pytest.raises(UnknownNameError, match="did you mean 'selfies'"):
         get_representation("selfie")
     with pytest.raises(ConfigError, match="no such settings"):
@@ -171,7 +171,7 @@ def test_wrong_names_and_settings_are_refused():
         Selfies(constraints={"C": 4})
 
 
-def test_what_has_to_be_mended_is_not_fluent():
+def test_is_valid_as_written_is_false_for_tokens_that_need_repair():
     assert RobustSmiles().is_valid_as_written(list("C1CC1"))
     assert not RobustSmiles().is_valid_as_written(list("C1CC"))
     assert not RobustSmiles().is_valid_as_written([])

@@ -1,4 +1,4 @@
-"""Parent molecules of salts and ions."""
+"""`parent`: molecules without counter-ions, solvents and charges."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from molvae.errors import InvalidMoleculeError
         ("[Na+].[Cl-]", "[Na+].[Cl-]"),
     ],
 )
-def test_parent_of_salts_and_ions(given: str, expected: str) -> None:
+def test_parent_of_salts_and_ions_is_the_neutral_molecule(given: str, expected: str) -> None:
     assert parent(given) == canonical(expected)
     assert parent(parent(given)) == parent(given)
 
@@ -42,11 +42,11 @@ def test_parent_keeps_enantiomers_apart() -> None:
     assert len({parent(salt) for salt in salts} | {parent("CC(c1ccccc1)N")}) == 3
 
 
-def test_parent_of_a_mixture_names_its_molecules() -> None:
+def test_parent_of_a_mixture_raises_with_its_molecules() -> None:
     with pytest.raises(MixtureError, match=r"'CC\(O\)Cc1ccccc1' and 'CCCNCC'"):
         parent("CCNCCC.CC(O)Cc1ccccc1.Cl")
 
 
-def test_parent_of_a_text_that_is_no_molecule_is_an_error() -> None:
+def test_parent_of_an_invalid_molecule_raises() -> None:
     with pytest.raises(InvalidMoleculeError, match="C1CC"):
         parent("C1CC")

@@ -1,4 +1,4 @@
-"""Sources of any length are read in slices, and no line is lost."""
+"""`read_slices`: sources of any length come in slices, without a line lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write(path: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_list_of_smiles_has_lines_and_names(size: int, tmp_path: Path) -> None:
+def test_read_slices_of_list_gives_lines_and_names(size: int, tmp_path: Path) -> None:
     file = write(tmp_path / "a.smi", "CCO Z1\nCCC\n\nc1ccccc1 Z3 benzene\n")
     assert rows(file, size) == [
         Row(1, "Z1", "CCO"),
@@ -33,13 +33,15 @@ def test_list_of_smiles_has_lines_and_names(size: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_list_with_a_header_counts_its_line(size: int, tmp_path: Path) -> None:
+def test_read_slices_of_list_with_header_counts_the_header_line(size: int, tmp_path: Path) -> None:
     file = write(tmp_path / "a.smi", "\nSMILES name\nCCO Z1\nCCC Z2\n")
     assert rows(file, size) == [Row(3, "Z1", "CCO"), Row(4, "Z2", "CCC")]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_table_with_quotes_across_slices_keeps_cells_whole(size: int, tmp_path: Path) -> None:
+def test_read_slices_of_table_keeps_quoted_cells_across_slices_whole(
+    size: int, tmp_path: Path
+) -> None:
     text = 'Catalog ID,SMILES,note\nA-1,CCO,"one\ntwo, three"\nA-2,CCC,\nA-3,CCN,"x"\n'
     file = write(tmp_path / "a.csv", text)
     expected = [Row(2, "A-1", "CCO"), Row(4, "A-2", "CCC"), Row(5, "A-3", "CCN")]
@@ -47,7 +49,7 @@ def test_table_with_quotes_across_slices_keeps_cells_whole(size: int, tmp_path: 
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_bad_line_of_a_table_is_a_row_with_a_problem(size: int, tmp_path: Path) -> None:
+def test_read_slices_of_table_marks_bad_lines_with_a_problem(size: int, tmp_path: Path) -> None:
     file = write(tmp_path / "a.tsv", "smiles\tid\nCCO\tA\nCCC\nCCN\tC\nO\tD\t7\n")
     found = rows(file, size)
     assert [row.line for row in found] == [2, 3, 4, 5]
@@ -55,7 +57,7 @@ def test_bad_line_of_a_table_is_a_row_with_a_problem(size: int, tmp_path: Path) 
     assert found[1].smiles == "CCC"
 
 
-def test_quote_without_a_partner_costs_its_line_alone(tmp_path: Path) -> None:
+def test_read_slices_with_unpaired_quote_loses_its_line_only(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", 'smiles,id\nCCO,A\nCCC,"B\nCCN,C\nCCS,D\n')
     found = rows(file, 100)
     assert [(row.line, row.smiles, bool(row.problem)) for row in found if not row.problem] == [
@@ -64,7 +66,7 @@ def test_quote_without_a_partner_costs_its_line_alone(tmp_path: Path) -> None:
     assert [row.line for row in found] == [2, 3, 4, 5]
 
 
-def test_gzip_and_plain_text_are_the_same(tmp_path: Path) -> None:
+def test_read_slices_of_gzip_equals_plain_text(tmp_path: Path) -> None:
     text = "smiles,id\n" + "".join(f"{'C' * n},M{n}\n" for n in range(1, 30))
     plain = write(tmp_path / "a.csv", text)
     packed = tmp_path / "a.csv.gz"
@@ -76,7 +78,7 @@ def test_gzip_and_plain_text_are_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_parquet_has_numbers_of_rows(size: int, tmp_path: Path) -> None:
+def test_read_slices_of_parquet_numbers_the_rows(size: int, tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
@@ -86,7 +88,7 @@ def test_parquet_has_numbers_of_rows(size: int, tmp_path: Path) -> None:
     assert rows(tmp_path / "a.parquet", size) == expected
 
 
-def test_data_set_is_read_by_its_name() -> None:
+def test_read_slices_reads_a_data_set_by_its_name() -> None:
     first = next(read_slices("zinc250k", 5))
     assert [row.line for row in first.rows()] == [1, 2, 3, 4, 5]
 
@@ -101,14 +103,14 @@ def test_data_set_is_read_by_its_name() -> None:
         ("a.sdf", "C 1\n", {}),
     ],
 )
-def test_source_that_cannot_be_read_raises(
+def test_read_slices_of_unreadable_source_raises_data_error(
     name: str, text: str, columns: dict[str, str], tmp_path: Path
 ) -> None:
     with pytest.raises(DataError):
         rows(write(tmp_path / name, text), **columns)
 
 
-def test_unknown_source_raises(tmp_path: Path) -> None:
+def test_read_slices_of_unknown_source_raises(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError):
         rows(Path("zinc"))
     with pytest.raises(DataError):

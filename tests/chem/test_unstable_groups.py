@@ -1,3 +1,5 @@
+"""`alerts` of the catalog UNSTABLE: groups that hydrolyze, explode or react by themselves."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -142,32 +144,32 @@ PAIRS = {
 """Of a group: a molecule that has it, and one that is like it and has not."""
 
 
-def test_unstable_group_is_found_where_it_is() -> None:
+def test_alerts_find_each_unstable_group_in_its_example_only() -> None:
     for name, (having, other) in PAIRS.items():
         assert name in alerts(having, ["UNSTABLE"])
         assert name not in alerts(other, ["UNSTABLE"])
 
 
-def test_unstable_patterns_are_smarts() -> None:
+def test_unstable_patterns_are_valid_smarts() -> None:
     assert [name for name in UNSTABLE if Chem.MolFromSmarts(UNSTABLE[name]) is None] == []
 
 
-def test_unstable_molecules_have_an_alert() -> None:
+def test_alerts_of_unstable_molecules_are_never_empty() -> None:
     assert [smiles for smiles in UNSTABLE_MOLECULES if not alerts(smiles, ["UNSTABLE"])] == []
     assert not any(passes(UNSTABLE_MOLECULES, ["unstable"], workers=1))
 
 
-def test_drugs_have_no_unstable_group() -> None:
+def test_alerts_of_drugs_name_no_unstable_group() -> None:
     assert [smiles for smiles in DRUGS if alerts(smiles, ["UNSTABLE"])] == []
 
 
-def test_no_unstable_group_is_common_among_druglike_molecules() -> None:
+def test_alerts_of_druglike_molecules_are_rare_for_every_unstable_group() -> None:
     found = [alerts(smiles, ["UNSTABLE"]) for smiles in zinc(1000)]
     assert sum(bool(names) for names in found) < 0.08 * len(found)
     assert max(Counter(name for names in found for name in names).values()) < 0.02 * len(found)
 
 
-def test_alerts_come_from_all_catalogs_that_are_named() -> None:
+def test_alerts_of_several_catalogs_are_joined() -> None:
     assert len(alerts("CC(=O)Cl", ["UNSTABLE", "BRENK"])) > len(alerts("CC(=O)Cl", ["UNSTABLE"]))
     with pytest.raises(UnknownNameError):
         alerts("CCO", ["STABLE"])

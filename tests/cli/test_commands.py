@@ -45,7 +45,7 @@ def files(folder: Path) -> set[str]:
 # --- molecules and properties
 
 
-def test_density_says_how_usual_molecules_are(molvae: Molvae) -> None:
+def test_density_command_prints_log_prob_outlier_score_and_percentile(molvae: Molvae) -> None:
     done = molvae(
         "explore",
         "density",
@@ -70,7 +70,7 @@ def test_density_says_how_usual_molecules_are(molvae: Molvae) -> None:
     assert "1 of 2 skipped: zinc250k cannot encode them" in done.err
 
 
-def test_properties_is_a_table(molvae: Molvae) -> None:
+def test_properties_command_prints_a_table(molvae: Molvae) -> None:
     done = molvae("properties", "-", "--names", "logP", "QED", stdin="OCC\nc1ccccc1\n")
     assert done.status == 0
     assert [row["smiles"] for row in done.table] == ["OCC", "c1ccccc1"]
@@ -78,12 +78,14 @@ def test_properties_is_a_table(molvae: Molvae) -> None:
     assert done.err == ""
 
 
-def test_an_invalid_molecule_is_named_with_its_line(molvae: Molvae, tmp_path: Path) -> None:
+def test_properties_command_with_an_invalid_molecule_fails_with_its_line(
+    molvae: Molvae, tmp_path: Path
+) -> None:
     (tmp_path / "a.smi").write_text("CCO\n\nCN(C)(C)(C)C\n")
     molvae("properties", "a.smi").fails(1, "a.smi, line 3", "valence", "--skip-invalid")
 
 
-def test_invalid_molecules_are_counted_when_skipped(molvae: Molvae) -> None:
+def test_properties_command_skip_invalid_counts_invalid_molecules(molvae: Molvae) -> None:
     words = ["properties", "--names", "MW", "--skip-invalid"]
     done = molvae(*words, stdin="CCO\nC(\nCC\nx\n")
     assert done.status == 0
@@ -91,7 +93,7 @@ def test_invalid_molecules_are_counted_when_skipped(molvae: Molvae) -> None:
     assert "2 of 4 skipped" in done.err
 
 
-def test_a_summary_is_mean_and_deviation(molvae: Molvae) -> None:
+def test_properties_command_summary_prints_mean_and_sd(molvae: Molvae) -> None:
     done = molvae("properties", "--summary", "--names", "heavy_atoms", stdin="CC\nCCCC\n")
     assert done.table == [
         {"property": "heavy_atoms", "molecules": "2", "mean": "3", "sd": "1.41421356"}
@@ -106,7 +108,7 @@ def test_a_summary_is_mean_and_deviation(molvae: Molvae) -> None:
         ("missing.smi", None, ["missing.smi"]),
     ],
 )
-def test_files_that_hold_no_molecules(
+def test_properties_command_of_a_file_without_molecules_fails(
     molvae: Molvae, tmp_path: Path, name: str, text: str | None, parts: list[str]
 ) -> None:
     if text is not None:
@@ -114,13 +116,13 @@ def test_files_that_hold_no_molecules(
     molvae("properties", name).fails(1, *parts)
 
 
-def test_unknown_names_come_with_the_nearest(molvae: Molvae) -> None:
+def test_commands_with_an_unknown_name_suggest_the_nearest(molvae: Molvae) -> None:
     molvae("properties", "--names", "QEDD", stdin="C\n").fails(1, "did you mean 'QED'")
     molvae("propertis").fails(2, 'Did you mean "properties"')
     molvae("generate", "zinc250").fails(1, "zinc250")
 
 
-def test_list_is_a_table_of_everything_with_a_name(molvae: Molvae) -> None:
+def test_list_command_prints_all_named_things(molvae: Molvae) -> None:
     rows = molvae("list").table
     names = {(row["kind"], row["name"]) for row in rows}
     assert {("objective", "5*qed-sas"), ("strategy", "log-ei"), ("dataset", "qm9")} <= names
@@ -130,7 +132,7 @@ def test_list_is_a_table_of_everything_with_a_name(molvae: Molvae) -> None:
     assert next(r["direction"] for r in rows if r["name"] == "sas") == "minimize"
 
 
-def test_output_that_nobody_reads_ends_quietly(tmp_path: Path) -> None:
+def test_command_with_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     (tmp_path / "many.smi").write_text("CCO\n" * 20_000)
     command = f"{sys.executable} -m molvae properties --names MW --workers 1 many.smi | head -n 1"
     done = subprocess.run(
@@ -179,7 +181,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, few_samplings: None) ->
     return folder
 
 
-def test_flags_win_over_the_recipe(run_folder: Path) -> None:
+def test_train_command_flags_override_the_recipe(run_folder: Path) -> None:
     card = json.loads((run_folder / "run" / "model.json").read_text())
     recipe = card["about"]["recipe"]
     assert (recipe["n_molecules"], recipe["validate_every"]) == (500, 300)
@@ -189,7 +191,9 @@ def test_flags_win_over_the_recipe(run_folder: Path) -> None:
     assert not recipe["model"]["residual_conditioning"]
 
 
-def test_nothing_is_trained_or_prepared_over(molvae: Molvae, run_folder: Path) -> None:
+def test_train_and_prepare_commands_refuse_existing_folders(
+    molvae: Molvae, run_folder: Path
+) -> None:
     words = [run_folder / "tiny.toml", "--out", run_folder / "run"]
     molvae("train", *words).fails(1, "already holds a run")
     prepare = ["prepare", run_folder / "mine.smi", run_folder / "data", "--skip-invalid"]
@@ -200,14 +204,14 @@ def test_nothing_is_trained_or_prepared_over(molvae: Molvae, run_folder: Path) -
     assert "invalid 1" in done.err
 
 
-def test_prepare_names_the_line_of_an_invalid_molecule(
+def test_prepare_command_with_an_invalid_molecule_fails_with_its_line(
     molvae: Molvae, run_folder: Path, tmp_path: Path
 ) -> None:
     molvae("prepare", "-", "out", stdin="CCO\nC1CC\n").fails(1, "line 2")
     assert files(tmp_path) == set()
 
 
-def test_wrong_recipes_are_refused_before_anything_is_made(
+def test_train_command_with_an_invalid_recipe_fails_and_writes_nothing(
     molvae: Molvae, run_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.toml").write_text("data = 'd'\nout = 'o'\nbatchsize = 3\n")
@@ -224,7 +228,7 @@ def test_wrong_recipes_are_refused_before_anything_is_made(
     assert not any((tmp_path / "o").glob("*"))
 
 
-def test_molecules_become_vectors_and_come_back(molvae: Molvae, run_folder: Path) -> None:
+def test_encode_and_decode_commands_equal_the_space(molvae: Molvae, run_folder: Path) -> None:
     import molvae as package
 
     run, texts = run_folder / "run", MOLECULES[:3]
@@ -241,7 +245,9 @@ def test_molecules_become_vectors_and_come_back(molvae: Molvae, run_folder: Path
     assert all(float(row["confidence"]) <= 0 for row in table)
 
 
-def test_what_a_model_cannot_read(molvae: Molvae, run_folder: Path) -> None:
+def test_encode_command_of_unencodable_molecules_fails_or_skips(
+    molvae: Molvae, run_folder: Path
+) -> None:
     run, texts = run_folder / "run", f"{MOLECULES[0]}\nCC[Se]C\nC1C\n"
     molvae("encode", run, stdin=texts).fails(1, "standard input, line 3")
     molvae("encode", run, stdin="CC[Se]C\n").fails(1, "Se", "CC[Se]C", "tokens")
@@ -262,13 +268,13 @@ def test_what_a_model_cannot_read(molvae: Molvae, run_folder: Path) -> None:
         ("z1,z2,z3,z4,z5,z6\n1,2,3,4,5,nan\n", ["not finite"]),
     ],
 )
-def test_vectors_that_are_none(
+def test_decode_command_of_invalid_vectors_fails(
     molvae: Molvae, run_folder: Path, text: str, parts: list[str]
 ) -> None:
     molvae("decode", run_folder / "run", stdin=text).fails(1, *parts)
 
 
-def test_samples_repeat_with_their_seed(molvae: Molvae, run_folder: Path) -> None:
+def test_generate_command_is_reproducible_by_seed(molvae: Molvae, run_folder: Path) -> None:
     first, again, other = (
         molvae("generate", run_folder / "run", "-n", 20, "--seed", seed) for seed in (1, 1, 2)
     )
@@ -276,7 +282,9 @@ def test_samples_repeat_with_their_seed(molvae: Molvae, run_folder: Path) -> Non
     assert molvae("generate", run_folder / "run", "-n", -2).status == 1
 
 
-def test_molecules_for_conditions(molvae: Molvae, run_folder: Path, tmp_path: Path) -> None:
+def test_generate_command_with_conditions_prints_molecules(
+    molvae: Molvae, run_folder: Path, tmp_path: Path
+) -> None:
     words = [run_folder / "tiny.toml", "--out", "asked", "--conditions", "logP", "QED"]
     assert molvae("train", *words).status == 0
     words = ["asked", "-n", 20, "--temperature", 1, "--conditions", "logP=2.5, QED=0.9"]
@@ -294,7 +302,9 @@ def test_molecules_for_conditions(molvae: Molvae, run_folder: Path, tmp_path: Pa
     assert list(encoded.table[0])[1:] == [f"z{i}" for i in range(1, 7)]  # four of z, and two
 
 
-def test_columns_are_kept_and_learned(molvae: Molvae, run_folder: Path, tmp_path: Path) -> None:
+def test_train_command_learns_a_kept_column(
+    molvae: Molvae, run_folder: Path, tmp_path: Path
+) -> None:
     rows = [f"{m},{len(m)}" for m in MOLECULES]
     (tmp_path / "mine.csv").write_text("\n".join(["smiles,length", *rows]))
     assert molvae("prepare", "mine.csv", "d", "--keep", "length", "--skip-invalid").status == 0
@@ -305,7 +315,7 @@ def test_columns_are_kept_and_learned(molvae: Molvae, run_folder: Path, tmp_path
     molvae("train", *words, "lenght", "--out", "p").fails(1, "kept column", "length")
 
 
-def test_evaluate_measures_held_out_molecules(molvae: Molvae, run_folder: Path) -> None:
+def test_evaluate_command_measures_held_out_molecules(molvae: Molvae, run_folder: Path) -> None:
     words = ["evaluate", run_folder / "run", "--samples", 20, "--draws", 10, "--no-fcd"]
     table = molvae(*words, "--data", run_folder / "data").table
     found = {row["measure"]: row["value"] for row in table}
@@ -326,7 +336,7 @@ def test_evaluate_measures_held_out_molecules(molvae: Molvae, run_folder: Path) 
     molvae(*words, "--data", texts, "-n", 0).fails(1, "n must be a whole number from 1")
 
 
-def test_tune_writes_a_model_folder_and_prints_held_out_reconstruction(
+def test_tune_command_writes_a_model_folder_and_prints_reconstruction(
     molvae: Molvae, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("molvae.latent.tuning.MIN_STEPS", 2)
@@ -356,7 +366,7 @@ def test_tune_writes_a_model_folder_and_prints_held_out_reconstruction(
 
 
 @pytest.mark.parametrize("damage", ["truncate", "newer", "foreign"])
-def test_a_damaged_run_is_one_line(
+def test_generate_command_of_a_damaged_model_fails_in_one_line(
     molvae: Molvae, run_folder: Path, tmp_path: Path, damage: str
 ) -> None:
     (tmp_path / "run").mkdir()
@@ -375,7 +385,7 @@ def test_a_damaged_run_is_one_line(
 # --- campaigns
 
 
-def test_optimize_prints_the_best_and_says_where_things_are(toy: Molvae, tmp_path: Path) -> None:
+def test_optimize_prints_the_best_molecules_and_the_files(toy: Molvae, tmp_path: Path) -> None:
     done = toy(*OPTIMIZE, "--budget", 12, "--report", "q.html", "--top", 4)
     assert done.status == 0
     assert list(done.table[0]) == ["rank", "id", "smiles", "value", "logP", "SAS", "QED"]
@@ -390,7 +400,7 @@ def test_optimize_prints_the_best_and_says_where_things_are(toy: Molvae, tmp_pat
         assert campaign.best_value == pytest.approx(values[0], rel=1e-8)
 
 
-def test_a_record_goes_on_with_a_larger_budget_alone(toy: Molvae, tmp_path: Path) -> None:
+def test_optimize_resumes_with_a_larger_budget(toy: Molvae, tmp_path: Path) -> None:
     first = toy(*OPTIMIZE, "--budget", 8, "--report", "q.html")
     before = (tmp_path / "q.html").read_text()
     assert toy("optimize", "q.db", "--budget", 11, "--report", "q.html").status == 0
@@ -411,14 +421,16 @@ def test_a_record_goes_on_with_a_larger_budget_alone(toy: Molvae, tmp_path: Path
         (["--space", "other"], ["space toy, not other"]),
     ],
 )
-def test_a_record_keeps_its_settings(toy: Molvae, words: list[str], parts: list[str]) -> None:
+def test_optimize_with_other_settings_fails_for_an_existing_campaign(
+    toy: Molvae, words: list[str], parts: list[str]
+) -> None:
     assert toy(*OPTIMIZE, "--budget", 6).status == 0
     toy("optimize", "q.db", "--budget", 9, *words).fails(1, "q.db", "was created with", *parts)
     with Campaign.open("q.db") as campaign:
         assert len(campaign) == 6
 
 
-def test_settings_of_a_strategy_follow_its_name(toy: Molvae) -> None:
+def test_optimize_reads_strategy_settings_after_the_name(toy: Molvae) -> None:
     arguments = [*OPTIMIZE]
     arguments[arguments.index("random")] = "rank:latent_fraction=1,n_generations=1,n_offspring=40"
     assert toy(*arguments, "--budget", 6).status == 0
@@ -441,7 +453,7 @@ def test_settings_of_a_strategy_follow_its_name(toy: Molvae) -> None:
     )
 
 
-def test_a_pipeline_file_is_a_whole_campaign(toy: Molvae, tmp_path: Path) -> None:
+def test_optimize_with_a_config_file_runs_the_campaign(toy: Molvae, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(
         'record = "c.db"\nobjective = "logp"\nspace = "toy"\nstart = "start.smi"\n'
         'strategy = "random"\nbudget = 7\nreport = "c.html"\n'
@@ -459,7 +471,7 @@ def test_a_pipeline_file_is_a_whole_campaign(toy: Molvae, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["qed.toml", "qed-sas.toml"])
-def test_the_pipelines_are_campaigns(
+def test_optimize_runs_the_pipelines_of_the_repository(
     toy: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     words = ["--space", "toy", "--start", "start.smi", "--budget", "8", "--strategy", "random"]
@@ -489,7 +501,7 @@ def test_the_pipelines_are_campaigns(
         (["--report", "mine.html"], ["mine.html exists"]),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_written(
+def test_optimize_with_invalid_settings_fails_and_writes_nothing(
     toy: Molvae, tmp_path: Path, words: list[str], parts: list[str]
 ) -> None:
     (tmp_path / "bad.smi").write_text(f"{MOLECULES[0]}\nC1C\n")
@@ -502,7 +514,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     assert (tmp_path / "mine.html").read_text() == "mine"
 
 
-def test_usage_is_status_2(toy: Molvae, tmp_path: Path) -> None:
+def test_optimize_with_wrong_usage_ends_with_status_2(toy: Molvae, tmp_path: Path) -> None:
     toy("optimize", "q.db", "--budget", "many").fails(2, "--budget", "many")
     toy("optimize", "q.db", "--buget", "3").fails(2, "Did you mean --budget")
     toy("optimize", "q.db", "--direction", "up").fails(2, "maximize")
@@ -512,7 +524,9 @@ def test_usage_is_status_2(toy: Molvae, tmp_path: Path) -> None:
     toy("optimize", "q.db").fails(1, "objective")
 
 
-def test_invalid_starting_molecules_are_counted_when_skipped(toy: Molvae, tmp_path: Path) -> None:
+def test_optimize_skip_invalid_counts_invalid_initial_molecules(
+    toy: Molvae, tmp_path: Path
+) -> None:
     (tmp_path / "start.smi").write_text("\n".join([*MOLECULES[:4], "C1C", MOLECULES[0]]))
     done = toy(*OPTIMIZE, "--budget", 5, "--skip-invalid")
     assert done.status == 0
@@ -521,7 +535,9 @@ def test_invalid_starting_molecules_are_counted_when_skipped(toy: Molvae, tmp_pa
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "foreign", "truncated", "directory"])
-def test_a_file_that_is_no_record_is_left_alone(toy: Molvae, tmp_path: Path, kind: str) -> None:
+def test_commands_on_other_files_fail_and_change_nothing(
+    toy: Molvae, tmp_path: Path, kind: str
+) -> None:
     path = tmp_path / "x.db"
     if kind == "truncated":
         begin(path).close()
@@ -543,7 +559,7 @@ def test_a_file_that_is_no_record_is_left_alone(toy: Molvae, tmp_path: Path, kin
     assert before is None or path.read_bytes() == before
 
 
-def test_another_model_is_refused(toy: Molvae, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ask_with_another_model_fails(toy: Molvae, monkeypatch: pytest.MonkeyPatch) -> None:
     assert toy(*OPTIMIZE, "--budget", 6).status == 0
     monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: ToySpace("retrained"))
     toy("ask", "q.db").fails(1, "q.db", "toy", "retrained")
@@ -561,7 +577,7 @@ def f(smiles):
 """
 
 
-def test_ctrl_c_keeps_what_was_told_and_says_how_to_go_on(toy: Molvae, tmp_path: Path) -> None:
+def test_optimize_interrupted_keeps_values_and_resumes(toy: Molvae, tmp_path: Path) -> None:
     (tmp_path / "stops.py").write_text(STOPS)
     words = [*optimize_with("--objective", "stops:f"), "--budget", 12]
     done = toy(*words)
@@ -578,7 +594,7 @@ def test_ctrl_c_keeps_what_was_told_and_says_how_to_go_on(toy: Molvae, tmp_path:
         assert [trial.status for trial in campaign.trials] == ["complete"] * 12
 
 
-def test_an_objective_that_breaks_stops_with_its_error(toy: Molvae, tmp_path: Path) -> None:
+def test_optimize_with_a_failing_objective_ends_with_its_error(toy: Molvae, tmp_path: Path) -> None:
     (tmp_path / "breaks.py").write_text("def f(smiles):\n    raise ValueError('no licence')\n")
     words = optimize_with("--objective", "breaks:f")
     words += ["--plausibility", "none"]
@@ -598,7 +614,9 @@ print('{"affinity": %f}' % -len(smiles))
 
 
 @pytest.mark.parametrize("place", ["", " {smiles}"])
-def test_a_program_is_an_objective(toy: Molvae, tmp_path: Path, place: str) -> None:
+def test_optimize_with_a_command_as_objective_runs_the_program(
+    toy: Molvae, tmp_path: Path, place: str
+) -> None:
     (tmp_path / "score.py").write_text(SCORER)
     words = [*optimize_with("--objective", "affinity"), "--command", SCORE + place]
     done = toy(*words, "--direction", "minimize", "--unit", "kcal/mol", "--budget", 9)
@@ -616,7 +634,7 @@ def test_a_program_is_an_objective(toy: Molvae, tmp_path: Path, place: str) -> N
     toy("optimize", "q.db", "--budget", 11, "--command", "other").fails(1, "other")
 
 
-def test_workers_call_a_module_of_ones_own(toy: Molvae, tmp_path: Path) -> None:
+def test_optimize_with_workers_calls_a_module_of_the_user(toy: Molvae, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import os\ndef f(smiles):\n    if 'S' in smiles: os._exit(3)\n    return len(smiles)\n"
     )
@@ -634,7 +652,7 @@ def test_workers_call_a_module_of_ones_own(toy: Molvae, tmp_path: Path) -> None:
 # --- several goals
 
 
-def test_several_goals_and_limits(toy: Molvae, tmp_path: Path) -> None:
+def test_optimize_with_several_objectives_and_constraints(toy: Molvae, tmp_path: Path) -> None:
     (tmp_path / "carbons.py").write_text("def f(smiles):\n    return smiles.count('C')\n")
     goals = ["--goals", "carbons:f", "minimize mw, weight 2", "--limits", "logp <= 3", "tpsa >= 20"]
     base = split("optimize q.db --space toy --strategy random --start start.smi --batch 3")
@@ -683,7 +701,9 @@ def test_several_goals_and_limits(toy: Molvae, tmp_path: Path) -> None:
         (["--objective", "qed", "--limits", "elements-outside:C+Xx <= 0"], ["'Xx'", "element"]),
     ],
 )
-def test_goals_that_cannot_be(toy: Molvae, words: list[str], parts: list[str]) -> None:
+def test_optimize_with_invalid_objectives_fails(
+    toy: Molvae, words: list[str], parts: list[str]
+) -> None:
     done = toy("optimize", "q.db", "--space", "toy", "--start", "start.smi", *words)
     assert done.status in (1, 2)
     for part in parts:
@@ -691,7 +711,7 @@ def test_goals_that_cannot_be(toy: Molvae, words: list[str], parts: list[str]) -
     assert not Path("q.db").exists()
 
 
-def test_goals_in_a_file_may_be_tables(toy: Molvae, tmp_path: Path) -> None:
+def test_optimize_reads_objectives_as_tables_of_a_config_file(toy: Molvae, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(
         'record = "c.db"\nspace = "toy"\nstart = "start.smi"\nstrategy = "random"\nbudget = 7\n'
         'combine = "desirability"\n[[goals]]\nobjective = "qed"\nweight = 3\n[[goals]]\n'
@@ -716,7 +736,7 @@ CREATE = split(
 )
 
 
-def test_a_campaign_by_hand(lab: Molvae, tmp_path: Path) -> None:
+def test_ask_and_tell_commands_run_a_campaign_by_hand(lab: Molvae, tmp_path: Path) -> None:
     asked = lab(*CREATE, "-n", 3)
     assert [row["id"] for row in asked.table] == ["5", "6", "7"]
     assert lab("tell", "lab.db", 5, "-0.25").status == 0
@@ -736,7 +756,7 @@ def test_a_campaign_by_hand(lab: Molvae, tmp_path: Path) -> None:
     assert "values of 'pIC50' are measured by people" in done.err.splitlines()[-1]
 
 
-def test_molecules_come_with_how_usual_they_are(
+def test_ask_and_export_have_density_percentiles(
     lab: Molvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: DenseToySpace(str(name)))
@@ -755,7 +775,7 @@ def test_molecules_come_with_how_usual_they_are(
     )
 
 
-def test_plates_and_structure_files(lab: Molvae, tmp_path: Path) -> None:
+def test_ask_tell_and_export_keep_plate_columns_and_sdf(lab: Molvae, tmp_path: Path) -> None:
     """What the laboratory has besides values is kept; molecules may go and come as SDF."""
     assert lab(*CREATE, "-n", 4, "--out", "plate.sdf").out == "plate.sdf\n"
     lab("ask", "lab.db", "--waiting", "--out", "plate.sdf").fails(1, "plate.sdf exists")
@@ -789,7 +809,7 @@ def test_plates_and_structure_files(lab: Molvae, tmp_path: Path) -> None:
         assert lab("export", "lab.db", f"all.{ending}").status == 0
 
 
-def test_several_measured_values_are_told_by_name(toy: Molvae) -> None:
+def test_tell_file_of_several_measured_values_reads_columns_by_name(toy: Molvae) -> None:
     base = split("ask two.db --create --strategy random --space toy --start start.smi --goals")
     assert toy(*base, "manual:pIC50", "minimize manual:tox", "mw", "-n", 3).status == 0
     toy("tell", "two.db", 1, "7.5").fails(1, "measures pIC50, tox", "--file")
@@ -803,7 +823,7 @@ def test_several_measured_values_are_told_by_name(toy: Molvae) -> None:
         assert second.notes == {"well": "A2"}
 
 
-def test_unmeasured_starting_molecules_are_asked_for_first(lab: Molvae) -> None:
+def test_ask_gives_unmeasured_initial_molecules_first(lab: Molvae) -> None:
     words = [word.replace("measured.csv", "start.smi") for word in CREATE]
     assert [row["smiles"] for row in lab(*words).table] == MOLECULES[:60:10]
     assert len(lab("ask", "lab.db", "--waiting").table) == 6
@@ -825,15 +845,13 @@ def test_unmeasured_starting_molecules_are_asked_for_first(lab: Molvae) -> None:
         ("", ["'id'"]),
     ],
 )
-def test_a_sheet_is_told_as_a_whole_or_not_at_all(
-    lab: Molvae, sheet: str, parts: list[str]
-) -> None:
+def test_tell_file_with_an_error_writes_nothing(lab: Molvae, sheet: str, parts: list[str]) -> None:
     assert lab(*CREATE, "-n", 2).status == 0
     lab("tell", "lab.db", "--file", "-", stdin=sheet).fails(1, *parts)
     assert len(lab("ask", "lab.db", "--waiting").table) == 2
 
 
-def test_values_are_told_once(lab: Molvae) -> None:
+def test_tell_of_a_told_or_unknown_trial_fails(lab: Molvae) -> None:
     assert lab(*CREATE, "-n", 1).status == 0
     lab("tell", "lab.db", 5, "7.5")
     lab("tell", "lab.db", 5, "7.75").fails(1, "the outcome 7.5", "tell --correct")
@@ -843,7 +861,7 @@ def test_values_are_told_once(lab: Molvae) -> None:
     lab("tell", "lab.db", "five", "1").fails(2)
 
 
-def test_settings_belong_to_a_new_campaign(lab: Molvae) -> None:
+def test_ask_settings_without_create_fail(lab: Molvae) -> None:
     assert lab(*CREATE, "-n", 1).status == 0
     lab("ask", "lab.db", "--seed", 3).fails(1, "seed", "--create")
     lab(*CREATE).fails(1, "lab.db exists")
@@ -851,7 +869,7 @@ def test_settings_belong_to_a_new_campaign(lab: Molvae) -> None:
     lab("ask", "other.db").fails(1, "other.db")
 
 
-def test_export_does_not_overwrite(lab: Molvae, tmp_path: Path) -> None:
+def test_export_over_an_existing_file_fails_without_overwrite(lab: Molvae, tmp_path: Path) -> None:
     assert lab(*CREATE, "-n", 1).status == 0
     assert lab("export", "lab.db", "lab.tsv").out == "lab.tsv\n"
     before = (tmp_path / "lab.tsv").read_text()
@@ -864,7 +882,7 @@ def test_export_does_not_overwrite(lab: Molvae, tmp_path: Path) -> None:
     lab("export", "lab.db", "no/where.csv").fails(1, "no")
 
 
-def test_retry_prints_failed_trials_and_puts_them_back(lab: Molvae) -> None:
+def test_retry_command_prints_failed_trials_and_puts_them_back(lab: Molvae) -> None:
     lab(*CREATE, "-n", 3)
     for trial, message in ((5, "plate lost"), (6, "not soluble")):
         lab("tell", "lab.db", trial, "failed", "--message", message)
@@ -885,7 +903,7 @@ def test_retry_prints_failed_trials_and_puts_them_back(lab: Molvae) -> None:
 @pytest.mark.parametrize(
     ("value", "mean"), [("-7.5;-7.3", -7.4), ("-7.5", -7.5), ("-1e-3", -0.001), ("-7,5;-7,3", -7.4)]
 )
-def test_tell_takes_values_that_begin_with_a_minus(molvae: Molvae, value: str, mean: float) -> None:
+def test_tell_accepts_negative_values(molvae: Molvae, value: str, mean: float) -> None:
     begin("r.db", objective="manual:affinity").close()
     told = molvae("tell", "r.db", 1, value, "--message", "-twice")
     assert told.status == 0, told.err
@@ -906,7 +924,7 @@ RANDOM_TOY = [
 ]
 
 
-def test_initial_molecules_follow_the_budget_and_a_budget_below_them_is_said(
+def test_optimize_initial_molecules_follow_the_budget(
     molvae: Molvae, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert [initial_number(n) for n in (1, 30, 300, 1000)] == [2, 10, 100, 100]
@@ -918,7 +936,7 @@ def test_initial_molecules_follow_the_budget_and_a_budget_below_them_is_said(
     assert "budget of" not in molvae("optimize", "c.db", "--budget", 8).err
 
 
-def test_the_batch_size_of_a_campaign_may_change_and_the_file_keeps_it(
+def test_optimize_batch_size_may_change_and_is_kept(
     molvae: Molvae, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("molvae.latent.loading.load", lambda *_, **__: ToySpace())

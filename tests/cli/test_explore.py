@@ -29,7 +29,7 @@ def write(name: str, *lines: str) -> None:
     Path(name).write_text("\n".join(lines) + "\n")
 
 
-def test_interpolate_prints_the_molecules_on_the_way(grid: Molvae) -> None:
+def test_interpolate_prints_the_molecules_of_the_path(grid: Molvae) -> None:
     done = grid(
         "explore", "interpolate", "toy", FIRST, LAST, GRID.at(5, 5, "O"), "--properties", "MW"
     )
@@ -43,7 +43,7 @@ def test_interpolate_prints_the_molecules_on_the_way(grid: Molvae) -> None:
     assert "5 distinct molecules on a path of length 4.0" in done.err
 
 
-def test_flags_and_values_of_earlier_versions_are_read(grid: Molvae) -> None:
+def test_explore_commands_read_flags_of_earlier_versions(grid: Molvae) -> None:
     words = [FIRST, LAST, "--names", "MW", "--kind", "straight"]
     new = grid("explore", "interpolate", "toy", FIRST, LAST, "--properties", "MW")
     assert grid("interpolate", "toy", *words).out == new.out != ""
@@ -56,7 +56,7 @@ def test_flags_and_values_of_earlier_versions_are_read(grid: Molvae) -> None:
     assert "--names" not in grid("explore", "map", "--help").out
 
 
-def test_figures_are_written_and_not_overwritten(grid: Molvae, tmp_path: Path) -> None:
+def test_explore_figures_are_written_and_not_overwritten(grid: Molvae, tmp_path: Path) -> None:
     words = ["explore", "interpolate", "toy", FIRST, LAST, "--steps", 6, "--figure", "path.svg"]
     assert grid(*words).status == 0
     assert "<svg" in (tmp_path / "path.svg").read_text()
@@ -65,7 +65,7 @@ def test_figures_are_written_and_not_overwritten(grid: Molvae, tmp_path: Path) -
     grid("explore", "neighbors", "toy", FIRST, "--figure", "n.gif").fails(1, "n.gif", ".svg")
 
 
-def test_neighbours_are_printed_nearest_first(grid: Molvae, tmp_path: Path) -> None:
+def test_neighbors_command_prints_molecules_by_radius(grid: Molvae, tmp_path: Path) -> None:
     done = grid(
         "explore", "neighbors", "toy", FIRST, "--radius", 0.4, 1, "-n", 30, "--figure", "n.png"
     )
@@ -77,7 +77,7 @@ def test_neighbours_are_printed_nearest_first(grid: Molvae, tmp_path: Path) -> N
     assert (nobody.status, nobody.table) == (0, [])
 
 
-def test_a_walk_along_a_head_with_another_held(grid: Molvae) -> None:
+def test_traverse_along_a_head_holds_another(grid: Molvae) -> None:
     done = grid("explore", "traverse", "toy", FIRST, "--along", "a", "--hold", "b", "--length", 1)
     assert column(done, "smiles") == [GRID.at(a, 4, "O") for a in (1, 2, 3)]
     assert "a: 1 for each unit of length in z" in done.err
@@ -87,7 +87,7 @@ def test_a_walk_along_a_head_with_another_held(grid: Molvae) -> None:
     grid("explore", "traverse", "toy", FIRST, "--along", "c").fails(1, "'c'", "distance")
 
 
-def test_a_walk_along_a_column_of_a_file(grid: Molvae) -> None:
+def test_traverse_along_a_column_of_a_file(grid: Molvae) -> None:
     z = GRID.encode(GRID.molecules)
     rows = [f"{m},{float(v[1])},{float(v[0])}" for m, v in zip(GRID.molecules, z, strict=True)]
     write("own.csv", "smiles,activity,other", *rows, f"{GRID.molecules[0]},,")
@@ -104,7 +104,7 @@ def test_a_walk_along_a_column_of_a_file(grid: Molvae) -> None:
     )
 
 
-def test_a_run_without_heads_says_how_to_do_without(
+def test_traverse_without_property_heads_fails_with_advice(
     grid: Molvae, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(DenseToySpace, "properties", ())
@@ -117,7 +117,7 @@ def test_a_run_without_heads_says_how_to_do_without(
     assert done.err.startswith("logP: R2 0.")
 
 
-def test_an_analogy_is_printed_with_what_changed(grid: Molvae) -> None:
+def test_analogy_prints_molecules_with_their_transformation(grid: Molvae) -> None:
     c = GRID.at(6, 5, "O")
     done = grid("explore", "analogy", "toy", GRID.at(4, 4, "O"), GRID.at(4, 4, "N"), c, "-n", 9)
     assert done.status == 0
@@ -126,7 +126,7 @@ def test_an_analogy_is_printed_with_what_changed(grid: Molvae) -> None:
     assert "r 0: 1 decoded, 0 given molecules" in done.err
 
 
-def test_ways_up_from_a_file_are_printed_and_summed_up(grid: Molvae, tmp_path: Path) -> None:
+def test_ascend_prints_paths_and_a_summary(grid: Molvae, tmp_path: Path) -> None:
     top = GRID.at(7, 2, "S")
     text = f"{GRID.at(2, 8, 'O')}\n{FIRST}\n"
     done = grid(
@@ -140,7 +140,7 @@ def test_ways_up_from_a_file_are_printed_and_summed_up(grid: Molvae, tmp_path: P
     assert (tmp_path / "up.svg").exists()
 
 
-def test_molecules_that_cannot_be_read_are_skipped_if_so_told(grid: Molvae) -> None:
+def test_ascend_skip_invalid_skips_unreadable_molecules(grid: Molvae) -> None:
     words = ["explore", "ascend", "toy", "-", "--climb", "a", "--steps", 2]
     text = f"{FIRST}\nc1ccccc1\nC(\n"
     assert grid(*words, stdin=text).status == 1
@@ -150,7 +150,7 @@ def test_molecules_that_cannot_be_read_are_skipped_if_so_told(grid: Molvae) -> N
     assert "1 of 2 skipped: toy cannot encode them" in done.err
 
 
-def test_a_record_is_climbed_and_placed_on_a_map(grid: Molvae, tmp_path: Path) -> None:
+def test_ascend_and_map_accept_a_campaign_file(grid: Molvae, tmp_path: Path) -> None:
     with begin(tmp_path / "c.db", start=GRID.molecules[::20]) as campaign:  # type: ignore[attr-defined]
         campaign.run(20)
     up = grid("explore", "ascend", "toy", "--climb", "c.db", stdin=FIRST)
@@ -168,7 +168,7 @@ def test_a_record_is_climbed_and_placed_on_a_map(grid: Molvae, tmp_path: Path) -
     grid("explore", "map", "other", "all.smi", "--overlay", "d.db").fails(1, "d.db")
 
 
-def test_a_map_is_coloured_by_a_column_and_drawn(grid: Molvae, tmp_path: Path) -> None:
+def test_map_colors_by_a_column_and_draws_a_figure(grid: Molvae, tmp_path: Path) -> None:
     write("own.csv", "smiles,activity", *(f"{m},{i}" for i, m in enumerate(GRID.molecules)))
     write("place.smi", FIRST, LAST)
     words = ["explore", "map", "toy", "own.csv", "--color", "activity", "--overlay", "place.smi"]
@@ -188,7 +188,7 @@ def test_a_map_is_coloured_by_a_column_and_drawn(grid: Molvae, tmp_path: Path) -
     assert column(fewer, "kind").count("data") == 20
 
 
-def test_invalid_molecules_of_the_data_are_named_or_counted(grid: Molvae) -> None:
+def test_map_with_invalid_molecules_fails_or_skips(grid: Molvae) -> None:
     write("some.smi", *GRID.molecules[:30], "C(")
     grid("explore", "map", "toy", "some.smi").fails(1, "some.smi, line 31", "--skip-invalid")
     done = grid("explore", "map", "toy", "some.smi", "--skip-invalid")
@@ -196,7 +196,7 @@ def test_invalid_molecules_of_the_data_are_named_or_counted(grid: Molvae) -> Non
     assert len(done.table) == 30
 
 
-def test_a_prepared_folder_gives_its_training_molecules(grid: Molvae, tmp_path: Path) -> None:
+def test_map_of_a_prepared_folder_uses_its_training_molecules(grid: Molvae, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     write("data/train.smi", *GRID.molecules[:12])
     done = grid("explore", "map", "toy", "data", "-n", 10)

@@ -1,4 +1,4 @@
-"""No command replaces what it did not write itself as that kind of output."""
+"""Commands replace only files that they wrote themselves as the same kind of output."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("command", REFUSED)
-def test_commands_do_not_replace_what_they_did_not_write(
+def test_commands_refuse_to_replace_foreign_files(
     molvae: Molvae, unchanged: None, command: str, overwrite: bool
 ) -> None:
     words = command.split()
@@ -160,7 +160,7 @@ def test_commands_do_not_replace_what_they_did_not_write(
     ), done.err
 
 
-def test_figures_of_others_are_kept_with_overwrite(molvae: Molvae, here: Path) -> None:
+def test_report_figures_of_others_are_kept_with_overwrite(molvae: Molvae, here: Path) -> None:
     (here / "figures").mkdir()
     (here / "figures" / "progress.svg").write_text("mine")
     words = ["report", "rec.db", "new.html", "--figures", "figures"]
@@ -174,14 +174,12 @@ def test_figures_of_others_are_kept_with_overwrite(molvae: Molvae, here: Path) -
 
 
 @pytest.mark.parametrize("out", ["r.pdf", "r", "r.html.gz"])
-def test_report_with_the_ending_of_another_format_is_refused(
-    molvae: Molvae, here: Path, out: str
-) -> None:
+def test_report_with_another_file_ending_fails(molvae: Molvae, here: Path, out: str) -> None:
     molvae("report", "rec.db", out).fails(1, f"{out}: a report is .html or .htm")
     assert not (here / out).exists()
 
 
-def test_outputs_are_replaced_by_their_own_kind(
+def test_commands_overwrite_replaces_their_own_outputs(
     molvae: Molvae, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("molvae.analysis.style.PNG_DPI", 50)
@@ -207,7 +205,7 @@ def test_outputs_are_replaced_by_their_own_kind(
     molvae("export", "rec.db", "r.csv", "--overwrite").fails(1, "did not write it as")
 
 
-def test_a_sheet_with_values_is_not_replaced(molvae: Molvae, here: Path) -> None:
+def test_ask_overwrite_refuses_a_sheet_with_values(molvae: Molvae, here: Path) -> None:
     assert molvae("ask", "rec.db", "--waiting", "--out", "plate.csv").status == 0
     text = (here / "plate.csv").read_text().replace("percentile", "percentile,value")
     (here / "plate.csv").write_text(text)
@@ -216,7 +214,7 @@ def test_a_sheet_with_values_is_not_replaced(molvae: Molvae, here: Path) -> None
     assert (here / "plate.csv").read_text() == text
 
 
-def test_export_table_with_a_column_of_ones_own_is_not_replaced(molvae: Molvae, here: Path) -> None:
+def test_export_overwrite_refuses_a_table_with_an_added_column(molvae: Molvae, here: Path) -> None:
     for name in ("t.csv", "t.sdf"):
         assert molvae("export", "rec.db", name).status == 0
         assert molvae("export", "rec.db", name, "--overwrite").status == 0
@@ -230,7 +228,7 @@ def test_export_table_with_a_column_of_ones_own_is_not_replaced(molvae: Molvae, 
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.sdf", "t.parquet"])
-def test_export_overwrite_table_with_typed_cells_is_refused_and_names_them(
+def test_export_overwrite_refuses_a_table_with_typed_cells(
     molvae: Molvae, here: Path, name: str
 ) -> None:
     file = here / name
@@ -256,7 +254,7 @@ def test_export_overwrite_table_with_typed_cells_is_refused_and_names_them(
     assert smiles in file.read_text(encoding="latin-1")
 
 
-def test_ask_overwrite_sheet_with_typed_cells_is_refused_before_asking(
+def test_ask_overwrite_of_a_sheet_with_typed_cells_proposes_nothing(
     molvae: Molvae, here: Path
 ) -> None:
     assert molvae("ask", "rec.db", "-n", 2, "--out", "s.csv").status == 0
@@ -271,7 +269,7 @@ def test_ask_overwrite_sheet_with_typed_cells_is_refused_before_asking(
         assert len(campaign) == n
 
 
-def test_a_resumed_campaign_brings_its_report_up_to_date(molvae: Molvae, here: Path) -> None:
+def test_optimize_resumed_updates_its_report(molvae: Molvae, here: Path) -> None:
     words = ["optimize", "new.db", *CREATE, "--report", "new.html"]
     assert molvae(*words).status == 0
     first = (here / "new.html").read_text()
@@ -281,7 +279,7 @@ def test_a_resumed_campaign_brings_its_report_up_to_date(molvae: Molvae, here: P
     assert (here / "new.html").read_text()[:100] == first[:100]
 
 
-def test_a_resumed_campaign_keeps_the_report_of_another(molvae: Molvae, here: Path) -> None:
+def test_optimize_resumed_keeps_the_report_of_another_campaign(molvae: Molvae, here: Path) -> None:
     for name, seed in (("one", 1), ("two", 2)):
         words = ["optimize", f"{name}.db", *CREATE, "--seed", str(seed), "--report", f"{name}.html"]
         assert molvae(*words).status == 0
@@ -292,7 +290,7 @@ def test_a_resumed_campaign_keeps_the_report_of_another(molvae: Molvae, here: Pa
     assert molvae(*words).status == 0
 
 
-def test_measures_are_replaced_by_measures(molvae: Molvae, here: Path) -> None:
+def test_evaluate_overwrite_replaces_its_own_measures_only(molvae: Molvae, here: Path) -> None:
     about = {"about": {"fingerprint": "", "versions": {}}, "result": {}}
     ours = add_stamp(json.dumps(about, indent=1).encode(), "measures")
     edited = ours.replace(b"{}", b"1", 1)
@@ -304,7 +302,7 @@ def test_measures_are_replaced_by_measures(molvae: Molvae, here: Path) -> None:
         assert ("nothing.smi" in done.err) == status  # it came as far as reading that
 
 
-def test_functions_do_not_replace_what_they_did_not_write(here: Path, unchanged: None) -> None:
+def test_functions_refuse_to_replace_foreign_files(here: Path, unchanged: None) -> None:
     with Campaign.open("rec.db") as campaign:
         table = campaign.table()
         for write in (

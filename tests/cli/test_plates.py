@@ -23,7 +23,7 @@ CREATE = split(
 )
 
 
-def filled(file: Path, values: dict[int, float]) -> None:
+def fill_plate(file: Path, values: dict[int, float]) -> None:
     """Write values into the empty column of a plate, as a person would."""
     if file.suffix == ".xlsx":
         openpyxl = pytest.importorskip("openpyxl")
@@ -54,7 +54,7 @@ def filled(file: Path, values: dict[int, float]) -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "sdf", "xlsx", "parquet"])
-def test_plate_that_is_filled_in_tells_its_values(lab: Molvae, tmp_path: Path, ending: str) -> None:
+def test_tell_of_a_filled_plate_gives_its_values(lab: Molvae, tmp_path: Path, ending: str) -> None:
     if ending == "parquet":
         pytest.importorskip("pyarrow")
     if ending == "xlsx":
@@ -62,7 +62,7 @@ def test_plate_that_is_filled_in_tells_its_values(lab: Molvae, tmp_path: Path, e
     name, values = f"plate.{ending}", {5: 7.25, 6: 6.5, 7: -0.125}
     done = lab(*CREATE, "-n", 3, "--out", name)
     assert (done.status, done.out) == (0, f"{name}\n"), done.err
-    filled(tmp_path / name, values)
+    fill_plate(tmp_path / name, values)
     lab("ask", "lab.db", "--pending", "--out", name, "--overwrite").fails(1, name)
     assert lab("tell", "lab.db", "--file", name).status == 0
     with Campaign.open("lab.db") as campaign:
@@ -71,7 +71,7 @@ def test_plate_that_is_filled_in_tells_its_values(lab: Molvae, tmp_path: Path, e
     assert all(not trial.notes for trial in new)
 
 
-def test_plate_of_html_shows_every_molecule_with_its_reason(lab: Molvae, tmp_path: Path) -> None:
+def test_plate_html_shows_every_molecule_with_its_reason(lab: Molvae, tmp_path: Path) -> None:
     done = lab(*CREATE, "-n", 3, "--out", "plate.html")
     assert done.status == 0, done.err
     page = (tmp_path / "plate.html").read_text()
@@ -88,7 +88,7 @@ def test_plate_of_html_shows_every_molecule_with_its_reason(lab: Molvae, tmp_pat
 
 
 @pytest.mark.parametrize("ending", ["csv", "sdf", "xlsx", "html"])
-def test_plates_say_why_each_molecule_was_proposed(lab: Molvae, ending: str) -> None:
+def test_plates_have_reasons_of_proposals(lab: Molvae, ending: str) -> None:
     if ending == "xlsx":
         pytest.importorskip("openpyxl")
     name = f"plate.{ending}"
@@ -132,7 +132,7 @@ def assert_reasons_are_in(page: str, trials: Sequence[Trial]) -> None:
             assert text in page
 
 
-def test_reports_say_why_each_molecule_was_proposed(lab: Molvae) -> None:
+def test_report_has_reasons_of_proposals(lab: Molvae) -> None:
     """On the cards of those with values, and in the table of all."""
     assert lab(*CREATE, "-n", 3, "--unit", "nM").status == 0
     assert lab("tell", "lab.db", "5", "7.5", "6", "6.5").status == 0
@@ -153,7 +153,7 @@ def test_reports_say_why_each_molecule_was_proposed(lab: Molvae) -> None:
     assert "predicted (nM)" in table
 
 
-def test_proposals_have_reasons_and_initial_molecules_none(lab: Molvae) -> None:
+def test_trials_have_reasons_if_proposed_and_none_if_initial(lab: Molvae) -> None:
     asked = lab(*CREATE, "-n", 3).table
     with Campaign.open("lab.db") as campaign:
         trials, table = campaign.trials, campaign.table()
@@ -180,14 +180,14 @@ def test_proposals_have_reasons_and_initial_molecules_none(lab: Molvae) -> None:
     assert plate["pIC50"].isna().tolist() == [False] * 4 + [True] * 3
 
 
-def test_ask_fills_up_with_new_molecules(lab: Molvae) -> None:
+def test_ask_fill_adds_new_molecules_to_pending_ones(lab: Molvae) -> None:
     assert lab(*CREATE, "-n", 3).status == 0
     assert [row["id"] for row in lab("ask", "lab.db", "--fill", "-n", 5).table] == list("56789")
     assert [row["id"] for row in lab("ask", "lab.db", "--fill", "-n", 4).table] == list("56789")
     lab("ask", "lab.db", "--fill", "--pending").fails(1, "--pending", "--fill")
 
 
-def test_corrections_on_the_command_line(lab: Molvae, tmp_path: Path) -> None:
+def test_tell_correct_and_add_change_values(lab: Molvae, tmp_path: Path) -> None:
     assert lab(*CREATE, "-n", 3).status == 0
     assert lab("tell", "lab.db", 5, "7.25").status == 0
     lab("tell", "lab.db", 5, "6.25").fails(1, "--correct", "--add")
@@ -205,7 +205,7 @@ def test_corrections_on_the_command_line(lab: Molvae, tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
-def test_several_values_are_told_together_or_none(lab: Molvae) -> None:
+def test_tell_of_several_trials_is_atomic(lab: Molvae) -> None:
     assert lab(*CREATE, "-n", 4).status == 0
 
     def known() -> list[tuple[str, dict[str, float], str]]:
@@ -247,7 +247,7 @@ def test_several_values_are_told_together_or_none(lab: Molvae) -> None:
 
 
 @pytest.mark.parametrize("command", ["ask", "optimize"])
-def test_implausible_initial_values_are_asked_back(
+def test_create_with_an_outlying_initial_value_needs_yes(
     lab: Molvae, tmp_path: Path, command: str
 ) -> None:
     rows = [f"{one},{i / 50}" for i, one in enumerate(ToySpace().molecules[:100:10])]
@@ -263,7 +263,7 @@ def test_implausible_initial_values_are_asked_back(
         assert campaign.trials[10].values == {"pIC50": 512.0}
 
 
-def test_implausible_values_are_asked_back_and_molecules_added(lab: Molvae, tmp_path: Path) -> None:
+def test_tell_and_add_with_an_outlying_value_need_yes(lab: Molvae, tmp_path: Path) -> None:
     assert lab(*CREATE, "-n", 3).status == 0
     start = ToySpace().molecules
     more = "smiles,value,batch\n" + "".join(

@@ -1,4 +1,4 @@
-"""Sheets of a laboratory: told as a whole, to the molecules that they are about."""
+"""Sheets of a laboratory: `tell --file` and `--start` read columns, limits, notes and drawings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def waiting() -> dict[int, str]:
+def pending_molecules() -> dict[int, str]:
     with Campaign.open("lab.db") as campaign:
         return {t.id: t.smiles for t in campaign.trials if t.status == "pending"}
 
@@ -68,11 +68,11 @@ def waiting() -> dict[int, str]:
         ("id,value\n1,0.50000000001\n", ["the outcome 0.5 (pIC50)", "one is 0.50000000001"]),
     ],
 )
-def test_tell_a_sheet_with_bad_lines_names_all_and_writes_nothing(
+def test_tell_file_with_bad_lines_names_all_and_writes_nothing(
     lab: Molvae, sheet: str, parts: list[str]
 ) -> None:
     lab("tell", "lab.db", "--file", "-", stdin=sheet).fails(1, *parts)
-    assert len(waiting()) == 4
+    assert len(pending_molecules()) == 4
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_tell_a_sheet_with_bad_lines_names_all_and_writes_nothing(
         'id,value\n"3","7.5"\n',
     ],
 )
-def test_tell_a_sheet_as_spreadsheets_write_it(lab: Molvae, sheet: str) -> None:
+def test_tell_file_reads_sheets_as_spreadsheets_write_them(lab: Molvae, sheet: str) -> None:
     done = lab("tell", "lab.db", "--file", "-", stdin=sheet)
     assert done.status == 0, done.err
     with Campaign.open("lab.db") as campaign:
@@ -95,12 +95,12 @@ def test_tell_a_sheet_as_spreadsheets_write_it(lab: Molvae, sheet: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", " ", ";"])
-def test_tell_an_empty_value_is_no_failure(lab: Molvae, value: str) -> None:
+def test_tell_of_an_empty_value_fails_and_keeps_the_trial_pending(lab: Molvae, value: str) -> None:
     lab("tell", "lab.db", 3, value).fails(1, "the value is empty", "write failed")
-    assert 3 in waiting()
+    assert 3 in pending_molecules()
 
 
-def test_tell_and_start_name_the_columns_that_are_notes(lab: Molvae) -> None:
+def test_tell_and_start_name_columns_kept_as_notes(lab: Molvae) -> None:
     told = lab("tell", "lab.db", "--file", "-", stdin="id,value,value 2,n\n3,1,2,\n")
     assert told.err.startswith("kept as notes: value 2\n")
     write(Path("m.csv"), f"ID,smiles,pIC50,pIC50_sd\nA,{MOLECULES[0]},1,2\n")
@@ -108,8 +108,8 @@ def test_tell_and_start_name_the_columns_that_are_notes(lab: Molvae) -> None:
                                                   "m.csv").err  # fmt: skip
 
 
-def test_tell_a_sheet_whose_molecules_are_others_is_refused(lab: Molvae) -> None:
-    trials = waiting()
+def test_tell_file_with_other_molecules_fails_with_lines(lab: Molvae) -> None:
+    trials = pending_molecules()
     exchanged = f"id,Smiles,value\n3,{trials[4]},1\n4,{trials[3]},2\n5,{trials[5]},3\n"
     lab("tell", "lab.db", "--file", "-", stdin=exchanged).fails(
         1, "line 2: the molecule is", "trial 3 is", "line 3: the molecule is"
@@ -122,14 +122,14 @@ def test_tell_a_sheet_whose_molecules_are_others_is_refused(lab: Molvae) -> None
     assert "<smiles>" not in told
     write(Path("back.sdf"), f"{told}>  <value>\n1\n\n$$$$\n")
     lab("tell", "lab.db", "--file", "back.sdf").fails(1, "molecule 1 (line 1)", "trial 4 is")
-    assert len(waiting()) == 4
+    assert len(pending_molecules()) == 4
     otherwise = Chem.MolToSmiles(Chem.MolFromSmiles(trials[3]), allHsExplicit=True)
     assert otherwise != trials[3]
     text = f"id,smiles,value\n3,{otherwise},1\n4,,2\n5,?,3\n"
     assert lab("tell", "lab.db", "--file", "-", stdin=text).status == 0
 
 
-def test_tell_structure_files_in_any_case_and_in_latin_1(lab: Molvae) -> None:
+def test_tell_file_reads_sdf_in_latin_1_with_any_case(lab: Molvae) -> None:
     assert lab("ask", "lab.db", "--waiting", "--out", "plate.sdf").status == 0
     first = Path("plate.sdf").read_text().split("$$$$\n")[0]
     text = f"{first}>  <Value>\n1,5\n\n>  <operator>\nJosé\n\n$$$$\n"
@@ -142,7 +142,7 @@ def test_tell_structure_files_in_any_case_and_in_latin_1(lab: Molvae) -> None:
         assert campaign.trials[2].notes == {"operator": "José"}
 
 
-def test_tell_the_same_sheet_again_changes_nothing_and_is_said(lab: Molvae) -> None:
+def test_tell_file_again_changes_nothing_and_counts_equal_rows(lab: Molvae) -> None:
     sheet = "id,value,note\n1,0.5,\n3,1,a\n4,failed,b\n5,2;4,c\n"
     done = lab("tell", "lab.db", "--file", "-", stdin=sheet)
     assert "1 of 4 had the same values before" in done.err
@@ -161,7 +161,7 @@ def test_tell_the_same_sheet_again_changes_nothing_and_is_said(lab: Molvae) -> N
     lab("tell", "lab.db", "--file", "-", "--message", "x", stdin=sheet).fails(1, "columns")
 
 
-def test_tell_all_is_one_transaction(lab: Molvae, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tell_file_interrupted_writes_nothing(lab: Molvae, monkeypatch: pytest.MonkeyPatch) -> None:
     insert, calls = Storage._insert_outcome, []
 
     def interrupted(self: Storage, *arguments: object) -> None:
@@ -173,12 +173,12 @@ def test_tell_all_is_one_transaction(lab: Molvae, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Storage, "_insert_outcome", interrupted)
     sheet = "id,value\n3,1\n4,2\n5,3\n6,4\n"
     assert lab("tell", "lab.db", "--file", "-", stdin=sheet).status == 130
-    assert len(waiting()) == 4
+    assert len(pending_molecules()) == 4
     assert lab("tell", "lab.db", "--file", "-", stdin=sheet).status == 0
-    assert waiting() == {}
+    assert pending_molecules() == {}
 
 
-def test_tell_all_of_a_trial_that_is_not_there_writes_nothing(lab: Molvae) -> None:
+def test_tell_all_with_an_unknown_trial_writes_nothing(lab: Molvae) -> None:
     with Campaign.open("lab.db") as campaign:
         with pytest.raises(CampaignError, match="no trial 77"):
             campaign.tell_all({3: 1.0, 77: 2.0})
@@ -186,7 +186,7 @@ def test_tell_all_of_a_trial_that_is_not_there_writes_nothing(lab: Molvae) -> No
         assert campaign.trials[2].notes == {"well": "A1"}
 
 
-def test_tell_keeps_breaks_and_long_texts_in_notes(lab: Molvae) -> None:
+def test_tell_file_keeps_line_breaks_and_long_texts_in_notes(lab: Molvae) -> None:
     long = "x" * 150_000
     sheet = f'id,value,note\n3,1,"first\nsecond"\n4,2,a\x0bb\u2028c\x85d\n5,3,"{long}"\n6,n.d.,\n'
     done = lab("tell", "lab.db", "--file", "-", stdin=sheet)
@@ -198,14 +198,14 @@ def test_tell_keeps_breaks_and_long_texts_in_notes(lab: Molvae) -> None:
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_tell_an_exported_table_fills_in_what_is_new(lab: Molvae, old: bool) -> None:
+def test_tell_file_of_an_exported_table_tells_new_values_only(lab: Molvae, old: bool) -> None:
     assert lab("tell", "lab.db", 3, "1;2;4", "--message", "thrice").status == 0
     assert lab("tell", "lab.db", 4, "failed").status == 0
     assert lab("export", "lab.db", "all.csv").status == 0
     text = Path("all.csv").read_text()
     if old:  # statuses as earlier versions exported them
         text = text.replace("pending", "asked").replace("complete", "told")
-    five = waiting()[5]
+    five = pending_molecules()[5]
     write(Path("all.csv"), text.replace(f"5,{five},,", f"5,{five},7.5,"))
     done = lab("tell", "lab.db", "--file", "all.csv")
     assert done.status == 0, done.err
@@ -215,11 +215,11 @@ def test_tell_an_exported_table_fills_in_what_is_new(lab: Molvae, old: bool) -> 
     with Campaign.open("lab.db") as campaign:
         assert campaign.trials[4].values == {"pIC50": 7.5}
         assert campaign.trials[4].notes == {}
-    assert list(waiting()) == [6]
+    assert list(pending_molecules()) == [6]
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_computed_columns_of_an_exported_table_are_no_notes(lab: Molvae, old: bool) -> None:
+def test_tell_file_of_an_exported_table_keeps_no_computed_columns(lab: Molvae, old: bool) -> None:
     write(Path("start.smi"), "\n".join(MOLECULES[:30:10]) + "\n")
     create = "ask l2.db --create --space toy --strategy random -n 1 --objective manual:a"
     words = ["--objective", "minimize mw", "--constraint", "logp <= 9", "--start", "start.smi"]
@@ -242,7 +242,7 @@ def test_computed_columns_of_an_exported_table_are_no_notes(lab: Molvae, old: bo
         assert all(not trial.notes for trial in campaign.trials)
 
 
-def test_tell_rows_without_a_value_stay_pending(lab: Molvae) -> None:
+def test_tell_file_rows_without_a_value_stay_pending(lab: Molvae) -> None:
     sheet = "id,value,message,well\n3,,,B1\n4,1,,B2\n5,,insoluble,B3\n6,nan,,B4\n"
     done = lab("tell", "lab.db", "--file", "-", stdin=sheet)
     assert done.status == 0, done.err
@@ -252,7 +252,7 @@ def test_tell_rows_without_a_value_stay_pending(lab: Molvae) -> None:
     assert statuses == ["pending", "complete", "failed", "failed"]
 
 
-def test_a_dash_is_a_message_like_any_other(lab: Molvae) -> None:
+def test_tell_message_may_be_a_dash(lab: Molvae) -> None:
     assert lab("tell", "lab.db", 3, "failed", "--message", "-").status == 0
     with Campaign.open("lab.db") as campaign:
         assert campaign.trials[2].message == "-"
@@ -291,7 +291,7 @@ def test_start_merges_the_rows_of_a_molecule(lab: Molvae) -> None:
     assert "x1; x2,Ada" in rows[0]
 
 
-def test_start_without_a_column_of_values_says_so(lab: Molvae) -> None:
+def test_start_without_a_column_of_values_warns(lab: Molvae) -> None:
     write(Path("s.csv"), f"smiles,valeu\n{MOLECULES[0]},5\n")
     Path("lab.db").unlink()
     done = lab(*CREATE, "s.csv")
@@ -302,7 +302,7 @@ def test_start_without_a_column_of_values_says_so(lab: Molvae) -> None:
         assert campaign.trials[0].notes == {"valeu": "5"}
 
 
-def test_start_from_numbers_without_a_name_says_so(lab: Molvae) -> None:
+def test_start_from_a_list_with_unnamed_numbers_warns(lab: Molvae) -> None:
     write(Path("s.smi"), f"{MOLECULES[0]} 5.5\n{MOLECULES[10]} 6\n")
     Path("lab.db").unlink()
     done = lab(*CREATE, "s.smi")
@@ -352,7 +352,7 @@ def test_start_with_bad_lines_names_all_of_them(lab: Molvae) -> None:
     lab(*CREATE, "s.csv").fails(1, "line 2", "line 3", "line 4", "skip")
 
 
-def test_start_molecules_that_are_left_out_are_named(lab: Molvae) -> None:
+def test_start_with_unreadable_molecules_names_them(lab: Molvae) -> None:
     text = f"smiles,value\n{MOLECULES[0]},1\n[CH255],3\nc1ccccc1,4\n"
     write(Path("s.csv"), text)
     Path("lab.db").unlink()
@@ -365,7 +365,7 @@ def test_start_molecules_that_are_left_out_are_named(lab: Molvae) -> None:
     assert "line 4: 'c1ccccc1'" in done.err
 
 
-def test_start_of_several_goals_needs_all_columns(lab: Molvae) -> None:
+def test_start_with_several_objectives_needs_all_columns(lab: Molvae) -> None:
     words = split(
         "ask two.db --create --strategy random --space toy -n 1 --goals manual:a "
         '"minimize manual:b" --start'
@@ -400,7 +400,7 @@ def test_start_from_an_exported_table_keeps_failures_and_replicates(lab: Molvae)
             assert (new.errors, new.replicates) == (old.errors, old.replicates)
 
 
-def test_start_from_drawings_and_lists(lab: Molvae) -> None:
+def test_start_reads_sdf_parquet_and_lists(lab: Molvae) -> None:
     assert lab("export", "lab.db", "all.sdf").status == 0
     assert lab("export", "lab.db", "all.parquet").status == 0
     for name in ("all.sdf", "all.parquet"):
@@ -414,7 +414,7 @@ def test_start_from_drawings_and_lists(lab: Molvae) -> None:
         assert [trial.notes for trial in campaign.trials[:2]] == [{"name": "CMP-1 first"}, {}]
 
 
-def test_tell_keeps_what_the_starting_file_said_under_the_same_name(lab: Molvae) -> None:
+def test_tell_file_keeps_notes_of_the_start_file_of_the_same_name(lab: Molvae) -> None:
     text = f"smiles,well,who\n{MOLECULES[0]},A1,Ada\n"
     write(Path("s.csv"), text)
     Path("lab.db").unlink()
@@ -426,14 +426,14 @@ def test_tell_keeps_what_the_starting_file_said_under_the_same_name(lab: Molvae)
         assert campaign.trials[0].notes == expected
 
 
-def test_properties_of_a_structure_file_are_those_of_its_molecules(lab: Molvae) -> None:
+def test_properties_command_of_an_sdf_reads_its_molecules(lab: Molvae) -> None:
     assert lab("export", "lab.db", "all.sdf").status == 0
     table = lab("properties", "all.sdf", "--names", "heavy_atoms").table
     assert len(table) == 6
     assert all(row["heavy_atoms"] for row in table)
 
 
-def test_molecules_that_rdkit_cannot_take_are_counted_with_skip_invalid(lab: Molvae) -> None:
+def test_properties_command_skip_invalid_counts_hostile_molecules(lab: Molvae) -> None:
     text = "smiles\nCCO\n[CH255]\n[#119]\n[CH256]\n" + "C" * 20_000 + "\n"
     write(Path("s.csv"), text)
     done = lab("properties", "s.csv", "--names", "MW")
@@ -444,7 +444,7 @@ def test_molecules_that_rdkit_cannot_take_are_counted_with_skip_invalid(lab: Mol
     assert lab("prepare", "s.csv", "d", "--skip-invalid").status == 0
 
 
-def test_values_of_a_molecule_that_comes_twice_are_averaged(lab: Molvae) -> None:
+def test_sample_rows_averages_values_of_repeated_molecules(lab: Molvae) -> None:
     from molvae.cli.inputs import sample_rows
 
     rows = [f"{MOLECULES[i]},{i}" for i in range(0, 40, 2)]
@@ -457,7 +457,7 @@ def test_values_of_a_molecule_that_comes_twice_are_averaged(lab: Molvae) -> None
     assert len(found) == 20
 
 
-def test_warnings_of_readers_are_molvae_warnings(lab: Molvae) -> None:
+def test_read_start_warnings_are_molvae_warnings(lab: Molvae) -> None:
     from molvae.campaign.start_file import read_start
 
     write(Path("s.csv"), f"smiles,other\n{MOLECULES[0]},1\n")

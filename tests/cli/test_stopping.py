@@ -1,4 +1,4 @@
-"""What is printed where, and how commands end that are told to."""
+"""Standard output and error of commands, and how commands end at signals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def statuses() -> list[str]:
         return [trial.status for trial in campaign.trials]
 
 
-def when_written(file: Path, number: int) -> None:
+def send_signal_when_written(file: Path, number: int) -> None:
     """Send this process a signal as soon as a file holds a number."""
 
     def send() -> None:
@@ -57,7 +57,7 @@ class Talks:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_what_an_objective_prints_is_not_among_the_data(
+def test_optimize_sends_prints_of_the_objective_to_standard_error(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     workers: int,
@@ -84,13 +84,13 @@ def test_what_an_objective_prints_is_not_among_the_data(
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["term", "int"]
 )
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_campaign_of_a_program_ends_at_once_when_it_is_told_to(
+def test_optimize_with_a_program_ends_at_once_by_signal(
     toy: Molvae, tmp_path: Path, number: int, status: int, workers: int
 ) -> None:
     (tmp_path / "dock.sh").write_text(
         f"sleep 3600 & echo $! > {tmp_path}/pid.$$; mv {tmp_path}/pid.$$ {tmp_path}/pid; wait\n"
     )
-    when_written(tmp_path / "pid", number)
+    send_signal_when_written(tmp_path / "pid", number)
     before = signal.getsignal(number)
     words = [*OPTIMIZE, "--objective", "affinity", "--command", "sh dock.sh {smiles}"]
     done = toy(*words, "--budget", 8, "--workers", workers)
@@ -102,7 +102,7 @@ def test_a_campaign_of_a_program_ends_at_once_when_it_is_told_to(
 
 
 @pytest.mark.slow
-def test_an_objective_that_ends_the_program_is_one_line_and_its_molecule_waits(
+def test_optimize_with_an_objective_calling_sys_exit_fails_in_one_line(
     toy: Molvae, tmp_path: Path
 ) -> None:
     (tmp_path / "ends.py").write_text("import sys\ndef f(smiles):\n    sys.exit(3)\n")
@@ -115,7 +115,7 @@ def test_an_objective_that_ends_the_program_is_one_line_and_its_molecule_waits(
     assert statuses() == ["pending"] * 6
 
 
-def test_the_page_of_a_campaign_ends_by_ctrl_c_after_rdkit_has_searched(
+def test_ui_command_ends_by_ctrl_c_after_an_rdkit_search(
     toy: Molvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(self: ThreadingHTTPServer) -> None:  # it serves, and waits again at once
@@ -127,7 +127,7 @@ def test_the_page_of_a_campaign_ends_by_ctrl_c_after_rdkit_has_searched(
     assert toy("ui", "q.db", "--port", 0).status == 0
 
 
-def test_failures_for_one_reason_are_one_line_and_retry_and_optimize_go_on(
+def test_optimize_after_equal_failures_stops_and_resumes_after_retry(
     toy: Molvae, tmp_path: Path
 ) -> None:
     (tmp_path / "flag").touch()
@@ -151,7 +151,7 @@ def test_failures_for_one_reason_are_one_line_and_retry_and_optimize_go_on(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names are Unicode there")
-def test_a_name_that_is_no_text_is_kept_as_escapes(toy: Molvae) -> None:
+def test_optimize_keeps_undecodable_objective_names_as_escapes(toy: Molvae) -> None:
     name = os.fsdecode(b"aff\xffinity")
     words = [*OPTIMIZE, "--objective", name, "--command", "echo 1.5", "--allow-constant"]
     done = toy(*words, "--budget", 7)

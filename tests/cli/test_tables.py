@@ -15,7 +15,7 @@ ASKED = ["id", "smiles", "percentile", "pIC50_predicted", "pIC50_low", "pIC50_hi
 
 
 @pytest.mark.parametrize("width", [40, 80, 120, 200])
-def test_tables_fit_the_width_and_lose_nothing(width: int) -> None:
+def test_table_lines_fit_the_width_and_keep_all_cells(width: int) -> None:
     rows = [[59, LONG, 0.4, 7.54169, 5.5958, 9.44621, 0.79104, 0.338611, "rank graph", "a ring"],
             [60, "CCO", 17.6, 7.0, -5.5, 1234567.0, 1.0, 0.05, "rank branch", ""]]  # fmt: skip
     lines = table_lines(ASKED, rows, width)
@@ -27,14 +27,14 @@ def test_tables_fit_the_width_and_lose_nothing(width: int) -> None:
     assert LONG in together or LONG[:20] in text
 
 
-def test_empty_columns_are_left_out_and_molecules_stand_alone_where_they_are_long() -> None:
+def test_table_lines_leave_out_empty_columns_and_wrap_long_smiles() -> None:
     lines = table_lines(["id", "smiles", "note"], [[1, "C" * 100, None]], 80)
     assert lines[0].split() == ["id", "smiles"]
     assert sum(line.count("C") for line in lines) == 100
     assert table_lines(["id"], [], 80) == ["id"]
 
 
-def test_list_prints_one_kind_and_tsv_on_demand(
+def test_list_command_prints_one_kind_and_tsv_on_demand(
     molvae: Molvae, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds = {row["kind"] for row in molvae("list").table}

@@ -1,3 +1,5 @@
+"""`run`, flags and printing: how every command reads settings and ends."""
+
 from __future__ import annotations
 
 import io
@@ -36,7 +38,7 @@ def raising(error: BaseException) -> App:
     return app_of(go)
 
 
-def test_flags_are_none_unless_given() -> None:
+def test_flags_are_empty_unless_given() -> None:
     seen: list[dict[str, object]] = []
 
     def go(*, settings: Annotated[flags(TrainConfig) | None, Parameter(name="*")] = None) -> None:
@@ -52,7 +54,9 @@ def test_flags_are_none_unless_given() -> None:
     ]
 
 
-def test_help_of_flags_comes_from_the_config(capsys: pytest.CaptureFixture[str]) -> None:
+def test_flags_help_shows_docs_and_defaults_of_the_config(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def go(
         *, settings: Annotated[flags(CampaignConfig) | None, Parameter(name="*")] = None
     ) -> None:
@@ -64,7 +68,7 @@ def test_help_of_flags_comes_from_the_config(capsys: pytest.CaptureFixture[str])
     assert "[choices: maximize, minimize]" in text
 
 
-def test_a_config_that_checks_itself_is_not_checked_as_flags() -> None:
+def test_flags_of_a_config_skip_its_post_init() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Strict:
         size: int
@@ -75,7 +79,7 @@ def test_a_config_that_checks_itself_is_not_checked_as_flags() -> None:
     assert given(flags(Strict)()) == {}  # type: ignore[call-arg]
 
 
-def test_settings_above_win_table_by_table() -> None:
+def test_layered_settings_override_key_by_key() -> None:
     below = {"beta": 1, "model": {"a": 1, "b": 2}}
     assert layered(below, {"model": {"b": 3}, "seed": 4}) == {
         "beta": 1, "model": {"a": 1, "b": 3}, "seed": 4,
@@ -83,7 +87,7 @@ def test_settings_above_win_table_by_table() -> None:
     assert below["model"] == {"a": 1, "b": 2}
 
 
-def test_a_dash_is_standard_input_wherever_a_file_is_read(
+def test_input_file_arguments_accept_a_dash(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def go(file: InFile = "x", /, *, other: InFile = "y") -> None:
@@ -107,14 +111,14 @@ def test_a_dash_is_standard_input_wherever_a_file_is_read(
         (KeyboardInterrupt(), 130, "molvae: interrupted; the same command goes on"),
     ],
 )
-def test_what_goes_wrong_is_one_line(
+def test_run_prints_errors_as_one_line_with_their_status(
     error: BaseException, status: int, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(raising(error), ["go"], interrupted={"go": "the same command goes on"}) == status
     assert capsys.readouterr().err == line + "\n"
 
 
-def test_sigterm_ends_a_forked_child_as_it_ends_others() -> None:
+def test_run_leaves_sigterm_of_forked_children_alone() -> None:
     statuses: list[int] = []
 
     def go() -> None:
@@ -137,12 +141,12 @@ def test_sigterm_ends_a_forked_child_as_it_ends_others() -> None:
     assert statuses == [-signal.SIGTERM]
 
 
-def test_a_mistake_of_ours_is_not_hidden() -> None:
+def test_run_passes_on_unexpected_exceptions() -> None:
     with pytest.raises(ZeroDivisionError):
         run(raising(ZeroDivisionError()), ["go"], interrupted={})
 
 
-def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_with_debug_prints_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(raising(DataError("no")), ["go", "--debug"], interrupted={}) == 1
     assert "Traceback" in capsys.readouterr().err
 
@@ -151,7 +155,7 @@ def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "hint"),
     [(["goo"], 'Did you mean "go"'), (["go", "--bad"], "--bad"), (["go", "x"], "x")],
 )
-def test_wrong_usage_is_one_line_and_status_2(
+def test_run_with_wrong_usage_prints_one_line_with_status_2(
     words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(raising(DataError("not reached")), words, interrupted={}) == 2
@@ -161,7 +165,7 @@ def test_wrong_usage_is_one_line_and_status_2(
     assert hint in error
 
 
-def test_warnings_of_ours_are_lines_and_come_every_time(
+def test_run_prints_molvae_warnings_every_time(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def go() -> None:
@@ -172,20 +176,20 @@ def test_warnings_of_ours_are_lines_and_come_every_time(
     assert capsys.readouterr().err == "molvae: warning: posterior collapse\n" * 2
 
 
-def test_tables_hold_their_columns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_print_table_escapes_tabs_and_leaves_nan_empty(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("a", "b"), iter([(1.5, "x\ty\nz"), (math.nan, None)]))
     assert capsys.readouterr().out == "a\tb\n1.5\tx y z\n\t\n"
     assert float(cell(1 / 3)) == pytest.approx(1 / 3, rel=1e-8)
 
 
-def test_progress_is_quiet_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_without_a_terminal_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with progress(3) as advance:
         for done in range(3):
             advance(done, "[C]")
     assert capsys.readouterr().err == ""
 
 
-def test_progress_on_a_terminal_shows_brackets_as_they_are(
+def test_progress_on_a_terminal_shows_brackets_unchanged(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
@@ -217,7 +221,7 @@ sys.exit(run(app, ["go"], interrupted={}))
     "closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/null 2>/dev/null", "| cat"]
 )
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
-def test_run_with_any_streams_prints_what_can_be_printed_and_spoils_no_file(
+def test_run_with_closed_streams_writes_no_message_into_files(
     tmp_path: Path, closed: str, encoding: str
 ) -> None:
     (tmp_path / "go.py").write_text(STREAMS, encoding="utf-8")
@@ -235,7 +239,7 @@ def test_run_with_any_streams_prints_what_can_be_printed_and_spoils_no_file(
         assert b"Error" not in stream
 
 
-def test_run_writes_characters_that_the_stream_lacks_as_escapes(
+def test_run_escapes_characters_the_stream_lacks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
@@ -246,7 +250,7 @@ def test_run_writes_characters_that_the_stream_lacks_as_escapes(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has such a disk")
-def test_run_on_a_full_disk_is_an_error_in_one_line() -> None:
+def test_run_on_a_full_disk_prints_one_line() -> None:
     code = "from molvae.cli import main; import sys; sys.exit(main(['--help']))"
     with open("/dev/full", "w") as full:
         done = subprocess.run(
@@ -257,7 +261,7 @@ def test_run_on_a_full_disk_is_an_error_in_one_line() -> None:
 
 
 @pytest.mark.parametrize("words", ["report a.db -", "optimize a.db --objective qed --report -"])
-def test_standard_input_is_no_output(
+def test_commands_refuse_a_dash_as_output(
     words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -266,7 +270,7 @@ def test_standard_input_is_no_output(
 
 
 @pytest.mark.parametrize("text", ["2.7", "1_0", "0b1", "1e0", "1.0"])
-def test_whole_numbers_that_are_none_are_refused(molvae: Molvae, text: str) -> None:
+def test_commands_refuse_text_that_is_no_whole_number(molvae: Molvae, text: str) -> None:
     molvae("tell", "l.db", text, "1").fails(2, "TRIAL", text)
     molvae("generate", "qm9", "-n", text).fails(2, "-n", text)
     molvae("train", "--model.latent-dim", text).fails(2, "--model.latent-dim", text)

@@ -1,4 +1,4 @@
-"""A record that somebody sent runs no code: only what was made here, or what the user confirms."""
+"""Campaign files of others run no code, unless the user trusts them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def goal(name: str, spec: str | None, **more: Any) -> dict[str, Any]:
     return {"name": name, "direction": "maximize", "spec": spec} | more
 
 
-def forge(path: Path, goals: list[dict[str, Any]], limits: list[dict[str, Any]]) -> None:
+def write_foreign_file(
+    path: Path, goals: list[dict[str, Any]], limits: list[dict[str, Any]]
+) -> None:
     space = ToySpace()
     facts = {
         "format": 4, "created": "2026-01-01T00:00:00Z", "versions": {}, "objectives": goals,
@@ -68,7 +70,7 @@ def forge(path: Path, goals: list[dict[str, Any]], limits: list[dict[str, Any]])
 
 @pytest.mark.parametrize("computed", [False, True])
 @pytest.mark.parametrize("where", ["goal", "limit"])
-def test_reading_asking_and_telling_run_nothing_that_a_record_names(
+def test_commands_other_than_run_execute_no_code_of_a_foreign_file(
     elsewhere: None,
     molvae: Molvae,
     monkeypatch: pytest.MonkeyPatch,
@@ -86,7 +88,7 @@ def test_reading_asking_and_telling_run_nothing_that_a_record_names(
             goals.append(goal(name, spec, computed=computed))
         else:
             limits.append({"name": name, "spec": spec, "low": 0.0, "computed": computed})
-    forge(record, goals, limits)
+    write_foreign_file(record, goals, limits)
     with Campaign.open(record) as campaign:
         campaign.tell(1, {"y": 0.5} | dict.fromkeys(specs, 1.0))
         with pytest.raises(CampaignError, match="--trust"):  # the others would be called
@@ -108,13 +110,13 @@ def test_reading_asking_and_telling_run_nothing_that_a_record_names(
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_running_needs_trust_which_is_remembered(
+def test_run_of_a_foreign_file_needs_trust_and_remembers(
     elsewhere: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spec: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
     Path("evil.py").write_text("def score(smiles): open('ran', 'w'); return 1.0")
-    forge(tmp_path / "e.db", [goal("y", spec)], [])
+    write_foreign_file(tmp_path / "e.db", [goal("y", spec)], [])
     with Campaign.open("e.db", ToySpace()) as campaign:
         assert campaign.code == (spec,)
         with pytest.raises(CampaignError, match=r"not created on this machine.*--trust"):
@@ -131,7 +133,7 @@ def test_running_needs_trust_which_is_remembered(
     sys.modules.pop("evil", None)
 
 
-def test_what_was_made_here_goes_on_without_a_flag(
+def test_run_of_a_file_created_here_needs_no_trust(
     elsewhere: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -148,7 +150,7 @@ def test_what_was_made_here_goes_on_without_a_flag(
     sys.modules.pop("dock", None)
 
 
-def test_where_nothing_can_be_remembered_a_campaign_still_runs(
+def test_run_without_a_writable_state_folder_ends_without_error(
     elsewhere: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -162,7 +164,7 @@ def test_where_nothing_can_be_remembered_a_campaign_still_runs(
         campaign.run(3)
 
 
-def test_a_command_that_names_the_code_is_trusted(
+def test_optimize_naming_the_code_trusts_the_code(
     elsewhere: None,
     molvae: Molvae,
     monkeypatch: pytest.MonkeyPatch,
@@ -195,7 +197,7 @@ def test_a_command_that_names_the_code_is_trusted(
     sys.modules.pop("dock", None)
 
 
-def test_nothing_is_remembered_of_campaigns_without_code(elsewhere: None, tmp_path: Path) -> None:
+def test_campaign_without_code_writes_no_trust_file(elsewhere: None, tmp_path: Path) -> None:
     start = ToySpace().molecules[:3]
     Campaign.create(
         tmp_path / "a.db", ToySpace(), objective="qed", start=start, strategy="random"
@@ -204,7 +206,7 @@ def test_nothing_is_remembered_of_campaigns_without_code(elsewhere: None, tmp_pa
     assert not (tmp_path / "state").exists()
 
 
-def test_runs_code_knows_every_beginning_that_is_molvaes_own() -> None:
+def test_runs_code_is_false_for_all_prefixes_of_molvae() -> None:
     assert set(WITHOUT_CODE) == {"manual:", SIMILARITY, *COUNTS}
     for spec in ("qed", "guacamol/osimertinib_mpo", "similarity:CCO", " alerts:PAINS", "manual:y"):
         assert not runs_code(spec)
@@ -213,7 +215,7 @@ def test_runs_code_knows_every_beginning_that_is_molvaes_own() -> None:
 
 
 @pytest.mark.slow
-def test_a_new_machine_is_a_new_process_with_another_state_folder(tmp_path: Path) -> None:
+def test_run_in_another_state_folder_needs_trust(tmp_path: Path) -> None:
     """As the user has it: one process makes a record, another one, elsewhere, is given it."""
     code = textwrap.dedent(
         """
@@ -260,7 +262,7 @@ class Mine:
 """
 
 
-def test_strategy_of_a_module_runs_only_where_trusted(
+def test_strategy_of_a_module_is_imported_only_if_trusted(
     elsewhere: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

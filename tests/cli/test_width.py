@@ -1,4 +1,4 @@
-"""What commands print on a terminal fits 80 columns."""
+"""Outputs of commands on a terminal fit 80 columns."""
 
 from __future__ import annotations
 
@@ -90,9 +90,7 @@ def too_wide(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("command", ["tell", "library build", "explore map", "optimize"])
-def test_help_breaks_lines_only_where_the_next_word_does_not_fit(
-    terminal: Molvae, command: str
-) -> None:
+def test_help_wraps_lines_only_at_full_width(terminal: Molvae, command: str) -> None:
     """Whatever the lines of the docstrings are."""
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal(*command.split(), "--help").out)
     about, _, _ = text.partition("╭")
@@ -102,7 +100,7 @@ def test_help_breaks_lines_only_where_the_next_word_does_not_fit(
             assert len(line) + 1 + len(following.split()[0]) > 80, line
 
 
-def test_every_command_of_models_and_libraries_fits_80_columns(
+def test_commands_of_models_and_libraries_fit_80_columns(
     molvae: Molvae, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     molecules = ["CCCO", "CC(C)O", "OCCN", "CC1CC1O", "CC(=O)NC", "C1CCOC1", "CC#CCO", "NCC(C)O"]
@@ -117,7 +115,7 @@ def test_every_command_of_models_and_libraries_fits_80_columns(
         assert too_wide(done.out) + too_wide(done.err) == [], line
 
 
-def test_every_command_fits_80_columns(terminal: Molvae) -> None:
+def test_commands_of_campaigns_and_all_help_fit_80_columns(terminal: Molvae) -> None:
     molecules = DenseToySpace().molecules
     with open("values.csv", "w") as file:
         file.write("id,value,message\n6,5.5,\n7,,precipitated before it could be measured\n")

@@ -1,4 +1,4 @@
-"""Which generated molecules are accepted."""
+"""`Acceptance`: which generated molecules `generate` keeps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def acceptance(known: list[str], generated: list[str]) -> Acceptance:
     return Acceptance.fit(known, generated, workers=1)
 
 
-def test_accepted_molecules_have_the_properties_of_the_known_ones(
+def test_acceptance_weights_bring_generated_logp_to_the_training_mean(
     known: list[str], generated: list[str], acceptance: Acceptance
 ) -> None:
     weights = acceptance.probabilities(generated)
@@ -51,7 +51,7 @@ def test_accepted_molecules_have_the_properties_of_the_known_ones(
     assert after < 0.2 * before
 
 
-def test_a_molecule_without_finite_features_is_not_accepted(acceptance: Acceptance) -> None:
+def test_acceptance_of_molecules_without_finite_features_is_zero(acceptance: Acceptance) -> None:
     few = ["CCO", "c1ccccc1O"]
     assert features(few).shape == (2, 19)
     broken = Acceptance(
@@ -64,7 +64,7 @@ def test_a_molecule_without_finite_features_is_not_accepted(acceptance: Acceptan
     assert broken.probabilities(few).tolist() == [0.0, 0.0]
 
 
-def test_a_saved_acceptance_is_the_same(
+def test_acceptance_saved_and_loaded_is_equal(
     tmp_path: Path, acceptance: Acceptance, known: list[str]
 ) -> None:
     assert Acceptance.load(tmp_path) is None
@@ -75,7 +75,9 @@ def test_a_saved_acceptance_is_the_same(
     assert found.probabilities(few).tolist() == acceptance.probabilities(few).tolist()
 
 
-def test_a_damaged_or_foreign_file_is_named(tmp_path: Path, acceptance: Acceptance) -> None:
+def test_acceptance_load_of_damaged_or_foreign_file_raises(
+    tmp_path: Path, acceptance: Acceptance
+) -> None:
     (tmp_path / FILE).write_bytes(b"no tensors")
     with pytest.raises(CheckpointError, match=FILE):
         Acceptance.load(tmp_path)
@@ -98,7 +100,7 @@ class _NoNitrogen:
         return np.array([float("N" not in m.upper()) for m in smiles])
 
 
-def test_generate_draws_rejected_molecules_again() -> None:
+def test_generate_redraws_rejected_molecules_with_default_sampling_only() -> None:
     space = copy.copy(molvae.load("qm9"))
     plain = space.generate(20, seed=5)
     space.acceptance = _NoNitrogen()  # type: ignore[assignment]
@@ -113,7 +115,7 @@ def test_generate_draws_rejected_molecules_again() -> None:
     assert any("N" in (m or "").upper() for m in other)
 
 
-def test_a_tuned_space_accepts_all_and_a_saved_one_keeps_its_acceptance(
+def test_tuned_space_has_no_acceptance_and_saved_space_keeps_its_own(
     tmp_path: Path, acceptance: Acceptance
 ) -> None:
     space = copy.copy(molvae.load("qm9"))
@@ -125,7 +127,7 @@ def test_a_tuned_space_accepts_all_and_a_saved_one_keeps_its_acceptance(
     assert again.linear.tolist() == acceptance.linear.tolist()
 
 
-def test_the_acceptance_of_a_space_is_learned_from_what_it_writes(
+def test_fit_acceptance_learns_from_generated_and_known_molecules(
     monkeypatch: pytest.MonkeyPatch, known: list[str]
 ) -> None:
     monkeypatch.setattr(training, "N_GENERATED", 60)

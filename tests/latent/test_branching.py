@@ -1,4 +1,4 @@
-"""Branches: molecules that begin as a given one and end as the decoder would."""
+"""Branches: molecules that begin as another one and end as the decoder would."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def molecules() -> list[str]:
     return sample_molecules("zinc250k", 40, seed=3)
 
 
-def test_branches_are_other_molecules_that_begin_alike(
+def test_branch_gives_other_canonical_molecules_reproducibly(
     space: LatentSpace, molecules: list[str]
 ) -> None:
     found = space.branch(molecules, seed=1)
@@ -38,7 +38,7 @@ def test_branches_are_other_molecules_that_begin_alike(
     assert space.branch(molecules, seed=2) != found
 
 
-def test_tokens_that_are_no_molecule_are_not_repaired(
+def test_branch_gives_none_for_tokens_that_need_repair(
     space: LatentSpace, molecules: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = space.branch(molecules * 3, seed=1)
@@ -51,7 +51,7 @@ def test_tokens_that_are_no_molecule_are_not_repaired(
     assert all(a in (b, b._replace(smiles=None)) for a, b in zip(found, repaired, strict=True))
 
 
-def test_branches_at_other_vectors_are_other_molecules(
+def test_branch_at_other_vectors_gives_other_molecules(
     space: LatentSpace, molecules: list[str]
 ) -> None:
     z = space.encode(molecules).roll(1, dims=0)
@@ -72,7 +72,7 @@ def test_branch_offspring_is_distinct_and_reproducible(
     assert branch_offspring(space, [], torch.empty(0, space.dim).double(), seed=0) == {}
 
 
-def test_known_molecule_at_a_vector_is_replaced_by_its_nearest_branch(
+def test_decode_novel_replaces_known_molecules_by_their_nearest_branch(
     space: LatentSpace, molecules: list[str]
 ) -> None:
     z = space.encode(molecules[:3])

@@ -1,4 +1,4 @@
-"""Molecules that keep a scaffold, two fragments, or most of a molecule."""
+"""`decorate`, `link` and `morph`: molecules that keep a scaffold, fragments, or most of a lead."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_link_keeps_both_fragments(space: LatentSpace) -> None:
         assert 1 <= linker <= 12
 
 
-def test_morph_gives_analogues_the_most_similar_first(space: LatentSpace) -> None:
+def test_morph_gives_distinct_analogues_the_most_similar_first(space: LatentSpace) -> None:
     lead = "CC(=O)Nc1ccc(OCC(=O)N2CCOCC2)cc1"
     found = space.morph(lead, 10, seed=1)
     assert len(set(found)) == 10
@@ -85,14 +85,16 @@ def test_morph_gives_analogues_the_most_similar_first(space: LatentSpace) -> Non
         ("C[Si](C)(C)[*:1]", UnknownTokenError),
     ],
 )
-def test_decorate_refuses_what_is_no_scaffold(
+def test_decorate_with_invalid_scaffold_raises(
     space: LatentSpace, scaffold: str, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         space.decorate(scaffold, 3)
 
 
-def test_a_core_that_the_model_cannot_read_is_named_as_given(space: LatentSpace) -> None:
+def test_decorate_core_that_the_model_cannot_encode_raises_with_the_core(
+    space: LatentSpace,
+) -> None:
     for core, error in (("[13CH3]c1ccccc1[*:1]", UnknownTokenError), ("C" * 300, TooLongError)):
         with pytest.raises(error, match=re.escape(core[:20])) as caught:
             space.decorate(core, 3)
@@ -100,7 +102,7 @@ def test_a_core_that_the_model_cannot_read_is_named_as_given(space: LatentSpace)
         assert "give another core or model" in str(caught.value)
 
 
-def test_decorate_and_link_refuse_settings_as_generate_does(space: LatentSpace) -> None:
+def test_decorate_and_link_with_invalid_settings_raise_as_generate_does(space: LatentSpace) -> None:
     for settings in ({"noise": 5.0}, {"noise": -0.1}, {"temperature": -1.0}):
         for call in (space.generate, space.decorate, space.link):
             given = {"generate": (2,), "decorate": ("CC[*]", 2), "link": ("CC[*]", "CN[*]", 2)}
@@ -108,6 +110,6 @@ def test_decorate_and_link_refuse_settings_as_generate_does(space: LatentSpace) 
                 call(*given[call.__name__], **settings)  # type: ignore[operator]
 
 
-def test_link_refuses_fragments_with_two_attachment_points(space: LatentSpace) -> None:
+def test_link_fragment_with_two_attachment_points_raises(space: LatentSpace) -> None:
     with pytest.raises(ConfigError, match="attachment points"):
         space.link("[*]c1ccc([*])cc1", "C[*]", 3)

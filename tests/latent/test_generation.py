@@ -1,4 +1,4 @@
-"""What is drawn again, how often, and what is kept."""
+"""`rejection_sample`, `surest` and `generate`: which samples are redrawn and which are kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from molvae.latent.space import LatentSpace
 from molvae.model.decoding import decode
 
 
-def drawing(
+def scripted_draws(
     *turns: list[Sample],
 ) -> tuple[Callable[[int, int], list[Sample]], list[tuple[int, int]]]:
     """Hands out these draws in turn, and notes how many were asked for with which seed."""
@@ -28,29 +28,29 @@ def drawing(
     return draw, asked
 
 
-def test_what_is_good_is_not_drawn_again() -> None:
+def test_rejection_sample_redraws_only_samples_beyond_tolerance() -> None:
     first = [Sample("C", False, 0.1), Sample("CC", True, 0.0), Sample("CCC", False, 0.9)]
-    draw, asked = drawing(first, [Sample("N", False, 0.2), Sample("NC", False, 0.3)])
+    draw, asked = scripted_draws(first, [Sample("N", False, 0.2), Sample("NC", False, 0.3)])
     best = rejection_sample(draw, 3, seed=7, redraws=5, tolerance=0.5)
     assert best == [Sample("C", False, 0.1), Sample("N", False, 0.2), Sample("NC", False, 0.3)]
     assert asked == [(3, 7), (2, 7 + RESAMPLE_SEED_STEP)]
 
 
-def test_the_nearest_is_kept_where_all_miss() -> None:
+def test_rejection_sample_keeps_the_nearest_if_all_miss() -> None:
     turns = [[Sample("C", False, 0.9)], [Sample("CC", False, 0.6)], [Sample("CCC", False, 0.8)]]
-    draw, asked = drawing(*turns)
+    draw, asked = scripted_draws(*turns)
     assert rejection_sample(draw, 1, seed=0, redraws=2, tolerance=0.5) == turns[1]
     assert len(asked) == 3
 
 
-def test_what_was_not_mended_is_better_though_it_misses() -> None:
-    draw, _ = drawing([Sample("C", True, 0.0)], [Sample("CC", False, 0.9)])
+def test_rejection_sample_prefers_unrepaired_molecules_to_near_ones() -> None:
+    draw, _ = scripted_draws([Sample("C", True, 0.0)], [Sample("CC", False, 0.9)])
     assert rejection_sample(draw, 1, seed=0, redraws=1, tolerance=0.5) == [Sample("CC", False, 0.9)]
 
 
-def test_a_molecule_is_better_than_none() -> None:
+def test_rejection_sample_prefers_a_molecule_to_none() -> None:
     far = math.inf  # what the model cannot read, it cannot judge
-    draw, _ = drawing(
+    draw, _ = scripted_draws(
         [Sample("C", False, far), Sample(None, False, far)],
         [Sample(None, False, far), Sample("N", True, far)],
     )
@@ -58,23 +58,23 @@ def test_a_molecule_is_better_than_none() -> None:
     assert best == [Sample("C", False, far), Sample("N", True, far)]
 
 
-def test_no_molecule_is_an_outcome_where_nothing_was_wanted() -> None:
-    draw, asked = drawing([Sample(None, False, 0.0)])
+def test_rejection_sample_without_conditions_accepts_no_molecule() -> None:
+    draw, asked = scripted_draws([Sample(None, False, 0.0)])
     assert rejection_sample(draw, 1, seed=0, redraws=9, tolerance=0.5) == [Sample(None, False, 0.0)]
     assert len(asked) == 1
 
 
-def test_a_model_that_mostly_slips_is_not_waited_for() -> None:
+def test_rejection_sample_does_not_redraw_if_most_samples_need_repair() -> None:
     slipped = [Sample("C", True, 0.0)] * 16 + [Sample("N", False, 0.0)] * 14
-    draw, asked = drawing(slipped)
+    draw, asked = scripted_draws(slipped)
     assert rejection_sample(draw, 30, seed=0, redraws=9, tolerance=0.5) == slipped
     assert len(asked) == 1
     # A single slip says nothing about a model.
-    draw, asked = drawing([Sample("C", True, 0.0)], [Sample("N", False, 0.0)])
+    draw, asked = scripted_draws([Sample("C", True, 0.0)], [Sample("N", False, 0.0)])
     assert rejection_sample(draw, 1, seed=0, redraws=9, tolerance=0.5) == [Sample("N", False, 0.0)]
 
 
-def test_surest_samples_are_kept_in_their_order_and_molecules_before_nothing() -> None:
+def test_surest_keeps_order_and_prefers_molecules_to_none() -> None:
     drawn = [
         Sample(molecule, False, 0.0, confidence)
         for molecule, confidence in (("C", -0.5), (None, -0.1), ("N", -0.9), ("O", -0.2))
@@ -84,7 +84,7 @@ def test_surest_samples_are_kept_in_their_order_and_molecules_before_nothing() -
     assert surest(drawn, 4) == drawn
 
 
-def test_oversampling_keeps_part_of_what_would_be_generated(space: LatentSpace) -> None:
+def test_generate_oversampling_keeps_samples_of_largest_confidence(space: LatentSpace) -> None:
     every, sure = space.generate_with_confidence(40, seed=2)
     kept, surer = space.generate_with_confidence(20, seed=2, oversampling=2)
     assert len(kept) == 20
@@ -105,7 +105,7 @@ def test_oversampling_keeps_part_of_what_would_be_generated(space: LatentSpace) 
             space.generate(2, oversampling=wrong)
 
 
-def test_prior_samples_of_molecules_are_encodings_of_generated_ones(space: LatentSpace) -> None:
+def test_sample_prior_from_molecules_gives_encodings_of_generated_ones(space: LatentSpace) -> None:
     z = space.sample_prior(20, seed=3, source="molecules")
     made = [molecule or "" for molecule in space.generate(20, seed=3)]
     assert z.isfinite().all()
@@ -120,7 +120,7 @@ def test_prior_samples_of_molecules_are_encodings_of_generated_ones(space: Laten
         space.sample_prior(2, source="nothing")  # type: ignore[arg-type]
 
 
-def test_worker_processes_read_the_same_molecules(
+def test_decode_and_generate_with_worker_processes_are_unchanged(
     space: LatentSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     z = space.sample_prior(12)

@@ -1,4 +1,4 @@
-"""The latent space over every kind of network: what it can do with each, and what it refuses."""
+"""`LatentSpace` over every kind of network: supported methods, and those that raise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ with_vectors = pytest.mark.parametrize(
 )
 
 
-def made(kind: str, conditions: int = 0) -> LatentSpace:
+def space_of_kind(kind: str, conditions: int = 0) -> LatentSpace:
     """A space of an untrained network."""
     model = make(kind, conditions=conditions)
     writer = get_representation("selfies")
@@ -41,12 +41,12 @@ def made(kind: str, conditions: int = 0) -> LatentSpace:
 
 
 @with_vectors
-def test_molecules_become_vectors_and_vectors_molecules(
+def test_space_of_every_kind_encodes_decodes_inverts_and_tunes(
     kind: str, conditions: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "MIN_STEPS", 3)
     monkeypatch.setattr(tuning, "N_REHEARSED", 5)
-    space = made(kind, conditions)
+    space = space_of_kind(kind, conditions)
     z = space.encode(MOLECULES)
     assert z.shape == (5, KINDS[kind].latent_dim + conditions)
     torch.testing.assert_close(z[3:], space.encode(MOLECULES[3:]), atol=1e-5, rtol=0)
@@ -63,8 +63,10 @@ def test_molecules_become_vectors_and_vectors_molecules(
 @pytest.mark.parametrize(
     ("kind", "conditions"), [("recurrent", 2), ("transformer", 0), ("flow", 1), ("language", 1)]
 )
-def test_refined_vectors_say_the_molecules_better(kind: str, conditions: int) -> None:
-    space = made(kind, conditions)
+def test_refine_posterior_samples_raises_the_likelihood_of_the_molecules(
+    kind: str, conditions: int
+) -> None:
+    space = space_of_kind(kind, conditions)
 
     def likelihood(steps: int) -> Tensor:
         # With a weight that leaves the prior no say, chains climb up the likelihood.
@@ -79,7 +81,7 @@ def test_refined_vectors_say_the_molecules_better(kind: str, conditions: int) ->
     assert torch.equal(after, likelihood(6))
 
 
-def test_refining_brings_back_molecules_that_the_encoders_draws_lose() -> None:
+def test_refine_posterior_samples_improves_reconstruction() -> None:
     space = load("qm9")
     molecules = [m for m in space.generate(40, seed=4) if m and space.can_encode([m])[0]]
 
@@ -91,8 +93,8 @@ def test_refining_brings_back_molecules_that_the_encoders_draws_lose() -> None:
     assert found < lost
 
 
-def test_refining_says_what_is_wrong() -> None:
-    space = made("recurrent")
+def test_refine_posterior_samples_with_invalid_settings_raises_or_warns() -> None:
+    space = space_of_kind("recurrent")
     for wrong, message in (
         ({"step": 0.0}, "step must be a positive number"),
         ({"weight": -1.0}, "weight must be a positive number"),
@@ -103,21 +105,21 @@ def test_refining_says_what_is_wrong() -> None:
     with pytest.warns(MolvaeWarning, match="of the moves were accepted"):
         space.refine_posterior_samples(MOLECULES, step=1_000.0)
     with pytest.raises(ConfigError, match="does not say how far"):
-        made("point").refine_posterior_samples(MOLECULES)
+        space_of_kind("point").refine_posterior_samples(MOLECULES)
     with pytest.raises(ConfigError, match="language model"):
-        made("language").refine_posterior_samples(MOLECULES)
+        space_of_kind("language").refine_posterior_samples(MOLECULES)
     assert space.refine_posterior_samples([]).shape == (0, 4)
 
 
 @pytest.mark.parametrize("kind", ["recurrent", "flow", "language", "transformer language"])
-def test_log_probabilities_come_in_the_order_of_the_molecules(kind: str) -> None:
-    space = made(kind)
+def test_log_prob_is_in_the_order_of_the_molecules(kind: str) -> None:
+    space = space_of_kind(kind)
     bound = space.log_prob(MOLECULES, k=20)
     assert bool((bound < 0).all())
     if KINDS[kind].latent_dim == 0:  # exact
         torch.testing.assert_close(space.log_prob(MOLECULES[::-1], k=1), bound.flip(0))
 
 
-def test_an_autoencoder_has_no_log_probabilities() -> None:
+def test_log_prob_of_an_autoencoder_raises() -> None:
     with pytest.raises(ConfigError, match="autoencoder"):
-        made("point").log_prob(MOLECULES)
+        space_of_kind("point").log_prob(MOLECULES)

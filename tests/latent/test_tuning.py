@@ -1,4 +1,4 @@
-"""Fine-tuned copies of a space: what they learn, what they record, and how they are saved."""
+"""`LatentSpace.tuned` and `save`: what fine-tuned copies learn, record and write to disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from molvae.latent import tuning
 from molvae.latent.loading import load
 from molvae.latent.space import LatentSpace
 from molvae.latent.tuning import tune_and_measure
-from tests.latent.test_space_kinds import made
+from tests.latent.test_space_kinds import space_of_kind
 
 SERIES = ["CCO", "CC#N", "C=C", "OCCN", "C", "CCC", "CN", "CO", "OCO", "NCN", "CF", "FCF"]
 
@@ -22,10 +22,10 @@ SERIES = ["CCO", "CC#N", "C=C", "OCCN", "C", "CCC", "CN", "CO", "OCO", "NCN", "C
 @pytest.fixture
 def space(monkeypatch: pytest.MonkeyPatch) -> LatentSpace:
     monkeypatch.setattr(tuning, "N_REHEARSED", 5)
-    return made("recurrent")
+    return space_of_kind("recurrent")
 
 
-def test_tuned_decoder_finds_what_it_learned_likelier_and_the_encoder_stays(
+def test_tuned_raises_log_prob_of_its_molecules_and_keeps_the_encoder(
     space: LatentSpace,
 ) -> None:
     new = space.tuned(["OCCN"], steps=40)
@@ -33,7 +33,7 @@ def test_tuned_decoder_finds_what_it_learned_likelier_and_the_encoder_stays(
     assert torch.equal(new.encode(SERIES), space.encode(SERIES))
 
 
-def test_weights_decide_which_molecule_is_learned(space: LatentSpace) -> None:
+def test_tuned_weights_decide_which_molecule_is_learned(space: LatentSpace) -> None:
     z = space.encode(SERIES[:2])
     nats = [
         -space.tuned(SERIES[:2], weights=weights, steps=20).log_prob(SERIES[:2], k=16)
@@ -50,7 +50,7 @@ def test_weights_decide_which_molecule_is_learned(space: LatentSpace) -> None:
 
 
 @pytest.mark.parametrize(("enough", "held_out"), [(1, 3), (4, 6), (100, 12)])
-def test_report_counts_molecules_of_as_many_folds_as_are_enough(
+def test_tuned_and_measured_report_holds_out_enough_molecules(
     space: LatentSpace, monkeypatch: pytest.MonkeyPatch, enough: int, held_out: int
 ) -> None:
     monkeypatch.setattr(tuning, "MIN_STEPS", 2)
@@ -68,7 +68,9 @@ def test_report_counts_molecules_of_as_many_folds_as_are_enough(
         tune_and_measure(space, ["CCO", "OCC"])
 
 
-def test_a_tuned_space_is_saved_as_a_model_folder(space: LatentSpace, tmp_path: Path) -> None:
+def test_save_of_tuned_space_writes_a_loadable_model_folder(
+    space: LatentSpace, tmp_path: Path
+) -> None:
     new = space.tuned(SERIES, steps=2).tuned(SERIES[:4], steps=3, seed=1)
     assert new.name == ""
     assert new.fingerprint != space.tuned(SERIES, steps=2).fingerprint != space.fingerprint
@@ -84,7 +86,7 @@ def test_a_tuned_space_is_saved_as_a_model_folder(space: LatentSpace, tmp_path: 
     assert first["sha256"] != second["sha256"]
 
 
-def test_a_tuned_space_keeps_the_precedents_of_its_model(tmp_path: Path) -> None:
+def test_save_of_tuned_space_keeps_the_precedents(tmp_path: Path) -> None:
     new = load("zinc250k").tuned(["CCO"], steps=1).tuned(["CCN"], steps=1)
     new.save(tmp_path / "series")
     known, kept = of_model("zinc250k"), of_model(str(tmp_path / "series"))
@@ -94,7 +96,9 @@ def test_a_tuned_space_keeps_the_precedents_of_its_model(tmp_path: Path) -> None
     assert kept.heavy_atoms == known.heavy_atoms
 
 
-def test_a_saved_space_replaces_nothing_but_a_model(space: LatentSpace, tmp_path: Path) -> None:
+def test_save_overwrite_replaces_only_the_files_of_a_model(
+    space: LatentSpace, tmp_path: Path
+) -> None:
     folder = tmp_path / "series"
     space.save(folder)
     with pytest.raises(CheckpointError, match="overwrite"):

@@ -1,4 +1,4 @@
-"""Percentiles of molecules in a campaign."""
+"""`density_percentiles` of the molecules of a campaign."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from molvae.latent.density import density_percentiles
 from tests.toys import DenseToySpace, ToySpace
 
 
-def test_a_space_without_a_density_says_nothing() -> None:
+def test_density_percentiles_of_a_space_without_density_are_none() -> None:
     space = ToySpace()
     assert density_percentiles(space, space.molecules[:2]) == [None, None]
     assert density_percentiles(space, []) == []
 
 
-def test_percentiles_are_those_of_encodings() -> None:
+def test_density_percentiles_equal_percentiles_of_encodings() -> None:
     space = DenseToySpace()
     middle, corner = space.decode(torch.tensor([[0.0, 0.0, 1.0], [4.0, 4.0, 3.0]]).double())
     assert middle is not None
@@ -27,7 +27,7 @@ def test_percentiles_are_those_of_encodings() -> None:
     assert density_percentiles(space, [middle, corner], space.encode([middle, corner])) == found
 
 
-def test_of_what_cannot_be_read_nothing_is_said_and_nobody_is_warned() -> None:
+def test_density_percentiles_of_unencodable_molecules_are_none_without_warning() -> None:
     space = DenseToySpace()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

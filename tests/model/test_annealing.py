@@ -1,4 +1,4 @@
-"""Bounds on log p(x), against a model of which log p(x) is known."""
+"""Bounds on log p(x), compared with a model whose log p(x) is known."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ MODEL: SequenceVAE = LinearGaussian()  # type: ignore[assignment]
 IDS = torch.tensor([[1], [2], [3]])
 
 
-def exact(prior: Prior) -> Tensor:
+def exact_log_prob(prior: Prior) -> Tensor:
     """log p(x): N(m, S) in z is N(W m, W S W' + noise) in x, and a mixture of these."""
     if isinstance(prior, MixturePrior):
         parts = zip(prior.logits.softmax(0), prior.means, prior.factors, strict=True)
@@ -81,7 +81,7 @@ def two_hills() -> MixturePrior:
 PRIORS = pytest.mark.parametrize("prior", [NormalPrior(2), two_hills()], ids=["normal", "mixture"])
 
 
-def bound(prior: Prior, k: int, seed: int, times: int = 1) -> Tensor:
+def bounds_by_seed(prior: Prior, k: int, seed: int, times: int = 1) -> Tensor:
     """With k draws, with that many seeds; `3 x times`."""
     seeds = range(seed, seed + times)
     return torch.stack(
@@ -90,30 +90,30 @@ def bound(prior: Prior, k: int, seed: int, times: int = 1) -> Tensor:
 
 
 @PRIORS
-def test_the_bound_agrees_with_the_exact_value(prior: Prior) -> None:
-    assert (bound(prior, 100_000, 1)[:, 0] - exact(prior)).abs().max() < 0.01
+def test_importance_bound_with_many_samples_equals_the_exact_value(prior: Prior) -> None:
+    assert (bounds_by_seed(prior, 100_000, 1)[:, 0] - exact_log_prob(prior)).abs().max() < 0.01
 
 
 @PRIORS
-def test_annealing_agrees_with_the_exact_value(prior: Prior) -> None:
+def test_annealed_bound_with_many_chains_equals_the_exact_value(prior: Prior) -> None:
     drawn = torch.get_rng_state()
     found = annealed_bound(MODEL, prior, IDS, chains=2000, steps=30, n_leapfrog_steps=2)
     assert found.dtype == torch.float64
-    assert (found - exact(prior)).abs().max() < 0.015
+    assert (found - exact_log_prob(prior)).abs().max() < 0.015
     assert torch.equal(drawn, torch.get_rng_state())
 
 
-def test_the_bound_rises_with_k_from_the_elbo_to_the_exact_value() -> None:
+def test_importance_bound_rises_with_k_from_elbo_to_exact_value() -> None:
     """In expectation: means of 3,000 draws, whose standard errors are below 0.02."""
     prior = two_hills()
-    means = [bound(prior, k, 1, times=3_000 // k).mean(dim=1) for k in (1, 4, 20, 100)]
-    for lower, higher in pairwise([*means, exact(prior)]):
+    means = [bounds_by_seed(prior, k, 1, times=3_000 // k).mean(dim=1) for k in (1, 4, 20, 100)]
+    for lower, higher in pairwise([*means, exact_log_prob(prior)]):
         assert (higher > lower - 0.05).all()
     assert (means[-1] - means[0] > 0.2).all()
-    assert (means[-1] - exact(prior)).abs().max() < 0.04
+    assert (means[-1] - exact_log_prob(prior)).abs().max() < 0.04
 
 
-def test_annealing_rises_with_its_steps_towards_the_exact_value() -> None:
+def test_annealed_bound_rises_with_steps_to_the_exact_value() -> None:
     """With one chain and one step it is the ELBO: means over 500."""
     prior, ids = two_hills(), IDS.repeat_interleave(500, dim=0)
     one, few, many = (
@@ -125,10 +125,10 @@ def test_annealing_rises_with_its_steps_towards_the_exact_value() -> None:
     assert (many > one + 0.2).all()
     assert (many > few).all()
     assert (few > one).all()
-    assert ((exact(prior) - many).abs() < 0.1).all()
+    assert ((exact_log_prob(prior) - many).abs() < 0.1).all()
 
 
-def test_both_agree_on_a_sequence_model_and_annealing_repeats_with_its_seed() -> None:
+def test_bounds_agree_on_a_sequence_model_and_repeat_with_the_seed() -> None:
     torch.manual_seed(0)
     sizes = ModelConfig(latent_dim=3, embedding_dim=4, encoder_dim=5, decoder_dim=6, position_dim=2)
     model, prior = SequenceVAE(sizes, 7, 9).eval(), NormalPrior(3)

@@ -1,4 +1,4 @@
-"""Recurrent cells: what is known between two symbols is all that the next one needs."""
+"""Recurrent cells: the state between two tokens holds all that the next token needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from molvae.model.config import ModelConfig
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm"])
-def test_run_cells_in_two_parts_is_as_at_once(kind: str) -> None:
+def test_run_cells_in_two_parts_equals_one_run(kind: str) -> None:
     torch.manual_seed(0)
     config = ModelConfig(cell=kind)  # type: ignore[arg-type]
     cells, x = make_cells(config, 3, 5), torch.randn(4, 7, 3)
@@ -26,7 +26,7 @@ def test_run_cells_in_two_parts_is_as_at_once(kind: str) -> None:
     torch.testing.assert_close(last[:, :5], whole[:, -1])
 
 
-def test_with_cell_decides_auto_by_precision_and_nothing_else() -> None:
+def test_with_cell_resolves_auto_by_precision_only() -> None:
     auto = ModelConfig(cell="auto")
     assert with_cell(auto, bf16=True).cell == "gru"
     assert with_cell(auto, bf16=False).cell == "lstm"

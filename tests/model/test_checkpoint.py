@@ -1,4 +1,4 @@
-"""The model folder: what goes in comes out, and what is wrong is named."""
+"""`save_run` and `load_run`: model folders are read back bit for bit, and damaged ones raise."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_saved_and_loaded_is_bit_equal(tmp_path: Path, half: bool) -> None:
+def test_load_run_of_saved_model_is_bit_equal(tmp_path: Path, half: bool) -> None:
     torch.manual_seed(0)
     model = SequenceVAE(SMALL, 5, 7)
     if half:
@@ -65,7 +65,7 @@ def test_saved_and_loaded_is_bit_equal(tmp_path: Path, half: bool) -> None:
     assert stored["decoder.cells.weight_hh_l0"].dtype == (torch.float16 if half else torch.float32)
 
 
-def test_the_fingerprint_knows_the_model(folder: Path, tmp_path: Path) -> None:
+def test_fingerprint_differs_between_models(folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(1)
     save_run(tmp_path / "other", SequenceVAE(SMALL, 5, 7), card())
     assert fingerprint(folder) == fingerprint(folder)
@@ -77,7 +77,7 @@ def change(folder: Path, **values: object) -> None:
     (folder / CARD).write_text(json.dumps(content | values))
 
 
-def test_truncated_weights(folder: Path) -> None:
+def test_load_run_with_truncated_weights_raises(folder: Path) -> None:
     content = (folder / WEIGHTS).read_bytes()
     for length in (0, 5, len(content) // 2, len(content) - 1):
         (folder / WEIGHTS).write_bytes(content[:length])
@@ -85,7 +85,7 @@ def test_truncated_weights(folder: Path) -> None:
             load_run(folder)
 
 
-def test_truncated_card(folder: Path) -> None:
+def test_load_run_with_truncated_card_raises(folder: Path) -> None:
     content = (folder / CARD).read_text()
     for length in (0, 1, len(content) // 2):
         (folder / CARD).write_text(content[:length])
@@ -94,19 +94,19 @@ def test_truncated_card(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [CARD, WEIGHTS])
-def test_a_missing_file(folder: Path, name: str) -> None:
+def test_load_run_with_missing_file_raises_with_its_name(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(CheckpointError, match=f"cannot read .*{name}"):
         load_run(folder)
 
 
-def test_a_newer_format(folder: Path) -> None:
+def test_load_run_of_newer_format_raises(folder: Path) -> None:
     change(folder, format=5)
     with pytest.raises(CheckpointError, match="format 5; this molvae reads 1 to 4"):
         load_run(folder)
 
 
-def test_a_foreign_card(folder: Path) -> None:
+def test_load_run_with_foreign_card_raises(folder: Path) -> None:
     (folder / CARD).write_text('{"model_type": "bert"}')
     with pytest.raises(CheckpointError, match="not describe"):
         load_run(folder)
@@ -123,19 +123,21 @@ def test_a_foreign_card(folder: Path) -> None:
         {"max_length": "x"},
     ],
 )
-def test_a_card_with_impossible_values(folder: Path, values: dict[str, object]) -> None:
+def test_load_run_with_impossible_card_values_raises(
+    folder: Path, values: dict[str, object]
+) -> None:
     change(folder, **values)
     with pytest.raises(CheckpointError, match="incomplete or damaged"):
         load_run(folder)
 
 
-def test_files_of_different_runs(folder: Path) -> None:
+def test_load_run_with_files_of_different_trainings_raises(folder: Path) -> None:
     change(folder, vocabulary=["[C]", "[O]", "[N]"])
     with pytest.raises(CheckpointError, match="different trainings"):
         load_run(folder)
 
 
-def test_a_card_that_asks_for_terabytes_is_refused_before_anything_is_allocated(
+def test_load_run_with_huge_sizes_raises_before_allocating(
     folder: Path,
 ) -> None:
     sizes = {**json.loads((folder / CARD).read_text())["model"], "decoder_dim": 10_000_000}
@@ -144,7 +146,7 @@ def test_a_card_that_asks_for_terabytes_is_refused_before_anything_is_allocated(
         load_run(folder)
 
 
-def test_a_tensor_too_many_or_too_few(folder: Path) -> None:
+def test_load_run_with_extra_or_missing_tensor_raises_with_its_name(folder: Path) -> None:
     tensors = load_file(folder / WEIGHTS)
     save_file(tensors | {"extra": torch.zeros(1)}, folder / WEIGHTS)
     with pytest.raises(CheckpointError, match="'extra'"):
@@ -156,7 +158,7 @@ def test_a_tensor_too_many_or_too_few(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mixture", "flow"])
-def test_a_prior_comes_back_and_belongs_to_the_fingerprint(tmp_path: Path, kind: str) -> None:
+def test_load_run_reads_the_prior_as_part_of_the_fingerprint(tmp_path: Path, kind: str) -> None:
     torch.manual_seed(0)
     model = SequenceVAE(SMALL, 5, 7)
     save_run(tmp_path, model, card())
@@ -174,11 +176,11 @@ def test_a_prior_comes_back_and_belongs_to_the_fingerprint(tmp_path: Path, kind:
         load_run(tmp_path)
 
 
-def test_a_prior_that_is_not_known(folder: Path) -> None:
+def test_load_run_with_unknown_prior_raises(folder: Path) -> None:
     change(folder, prior={"kind": "sphere", "dim": SMALL.latent_dim})
     with pytest.raises(CheckpointError, match="sphere"):
         load_run(folder)
 
 
-def test_a_run_without_a_prior_has_the_standard_normal(folder: Path) -> None:
+def test_load_run_without_prior_gives_the_standard_normal(folder: Path) -> None:
     assert load_run(folder)[1].kind == "normal"

@@ -1,4 +1,4 @@
-"""Rows that are corrupted on purpose: how much, and what stays."""
+"""`corrupted`: rows of tokens that are damaged for training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_corrupted_rows_end_with_stop_and_lose_half_of_the_share(share: float) -
     assert lost == pytest.approx(share / 2, abs=0.03)
 
 
-def test_what_is_not_corrupted_stays_in_order() -> None:
+def test_corrupted_rows_keep_the_order_of_the_remaining_tokens() -> None:
     torch.manual_seed(0)
     rows = torch.arange(3, 15).repeat(200, 1)
     rows[:, -1] = EOS

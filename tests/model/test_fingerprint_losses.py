@@ -23,7 +23,7 @@ DENSE[100] = False
 BITS = SparseBits.of(DENSE)
 
 
-def test_sparse_bits_are_the_dense_ones_in_any_order() -> None:
+def test_sparse_bits_of_rows_in_any_order_equal_dense_bits() -> None:
     which = np.array([100, 5, 0, 7, 7, 99])
     assert np.array_equal(BITS.dense(which).numpy(), DENSE[which])
     assert np.array_equal(BITS.rows(which).dense(np.arange(6)).numpy(), DENSE[which])
@@ -33,12 +33,12 @@ def test_sparse_bits_are_the_dense_ones_in_any_order() -> None:
     assert BITS.dense(np.zeros(0, dtype=np.int64)).shape == (0, 64)
 
 
-def test_similarities_are_tanimoto() -> None:
+def test_similarities_equal_tanimoto() -> None:
     found = similarities(BITS.dense(np.arange(101))).numpy()
     np.testing.assert_allclose(found, tanimoto(DENSE, DENSE), atol=1e-6)
 
 
-def test_correlation_is_pearson_and_has_a_gradient_where_rows_are_equal() -> None:
+def test_distance_similarity_correlation_is_pearson_with_finite_gradient() -> None:
     z = torch.randn(101, 5, generator=torch.Generator().manual_seed(0))
     z[3] = z[4]
     z.requires_grad_()
@@ -55,13 +55,13 @@ def test_correlation_is_pearson_and_has_a_gradient_where_rows_are_equal() -> Non
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 10])
-def test_correlation_of_nothing_that_varies_is_zero(n: int) -> None:
+def test_distance_similarity_correlation_of_constant_rows_is_zero(n: int) -> None:
     z = torch.zeros(n, 3, requires_grad=True)
     found = distance_similarity_correlation(z, torch.ones(n, 8))
     assert found.item() == pytest.approx(0.0)
 
 
-def test_read_out_learns_components_of_unit_variance() -> None:
+def test_fingerprint_head_fit_gives_components_of_unit_variance() -> None:
     torch.manual_seed(0)
     bits = BITS.dense(np.arange(101))
     head = FingerprintHead(64, 64, 10)
@@ -78,7 +78,7 @@ def test_read_out_learns_components_of_unit_variance() -> None:
     assert few(torch.zeros(5, 4), torch.ones(5, 64)).isfinite()
 
 
-def test_neighbor_order_holds_every_row_once_and_pairs_are_alike() -> None:
+def test_neighbor_order_holds_every_row_once_in_similar_pairs() -> None:
     rng = np.random.default_rng(0)
     base = rng.random((300, 256)) < 0.15
     dense = np.repeat(base, 2, axis=0)
@@ -97,7 +97,7 @@ def test_neighbor_order_holds_every_row_once_and_pairs_are_alike() -> None:
     assert sorted(neighbor_order(none, np.random.default_rng(0)).tolist()) == list(range(5))
 
 
-def test_epoch_rows_hold_all_main_ones_and_the_share_of_others() -> None:
+def test_epoch_rows_hold_all_main_rows_and_the_share_of_other_data() -> None:
     rows = epoch_rows(1000, 100, 0.75, 0, 0)
     assert len(rows) == 400
     assert sorted(rows[rows < 100].tolist()) == list(range(100))
@@ -111,7 +111,7 @@ def test_epoch_rows_hold_all_main_ones_and_the_share_of_others() -> None:
     assert len(few) == 200
 
 
-def test_paired_batches_keep_pairs_together_and_hold_every_row_once() -> None:
+def test_epoch_batches_paired_keep_pairs_and_hold_every_row_once() -> None:
     lengths = np.random.default_rng(0).integers(1, 40, 1003)
     rows = np.random.default_rng(1).permutation(1003)
     batches = epoch_batches(lengths, 32, 0, 0, rows=rows, paired=True)

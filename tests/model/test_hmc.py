@@ -1,4 +1,4 @@
-"""Monte Carlo refinement on a linear-Gaussian model, whose posterior is known."""
+"""`hmc_sample` on a linear-Gaussian model, whose posterior is known."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def log_density(z: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(("n_leapfrog_steps", "step", "steps"), [(1, 1.5, 60), (4, 1.2, 20)])
-def test_chains_become_draws_of_the_posterior(
+def test_hmc_sample_chains_converge_to_the_posterior(
     n_leapfrog_steps: int, step: float, steps: int
 ) -> None:
     n = 8_000
@@ -49,7 +49,7 @@ def start(n: int) -> dict[str, Tensor]:
     }
 
 
-def test_short_steps_are_accepted_and_long_ones_are_not() -> None:
+def test_hmc_sample_acceptance_falls_with_the_step_size() -> None:
     rates = [
         float(
             hmc_sample(
@@ -67,7 +67,7 @@ def test_short_steps_are_accepted_and_long_ones_are_not() -> None:
     assert rates[2] < 0.01
 
 
-def test_same_seed_same_chains_and_no_steps_leave_z() -> None:
+def test_hmc_sample_is_reproducible_and_0_steps_leave_z_unchanged() -> None:
     def run(seed: int, steps: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         torch.rand(3)  # the global generator plays no part
@@ -78,7 +78,7 @@ def test_same_seed_same_chains_and_no_steps_leave_z() -> None:
     assert torch.equal(run(0, 0), torch.zeros(5, 2, dtype=torch.float64))
 
 
-def test_a_move_to_where_the_density_is_no_number_is_refused() -> None:
+def test_hmc_sample_rejects_moves_to_nan_density() -> None:
     def hole(z: Tensor) -> Tensor:
         return torch.where(z[:, 0] > 0.5, torch.nan, log_density(z))
 

@@ -1,4 +1,4 @@
-"""The importance-weighted bound, on every kind of network that has one."""
+"""`importance_bound` on every kind of network that has one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.model.kinds import KINDS, make, random_rows
 ROWS = random_rows([3, 6, 1], 6)
 
 
-def wide(kind: str, conditions: int = 0) -> SequenceVAE:
+def wide_model(kind: str, conditions: int = 0) -> SequenceVAE:
     """A network with posteriors a bit wider than the prior: draws reach all of that."""
     model, d = make(kind, conditions=conditions), KINDS[kind].latent_dim
     assert model.encoder is not None
@@ -34,7 +34,7 @@ def wide(kind: str, conditions: int = 0) -> SequenceVAE:
 
 
 @torch.no_grad()
-def plain(model: SequenceVAE, row: Tensor, n: int = 20_000) -> float:
+def plain_monte_carlo(model: SequenceVAE, row: Tensor, n: int = 20_000) -> float:
     """log p(row) by plain Monte Carlo over the prior N(0, I)."""
     code = torch.randn(n, model.code_dim, generator=torch.Generator().manual_seed(1))
     rows = row[row != 0].expand(n, -1)
@@ -45,19 +45,19 @@ def plain(model: SequenceVAE, row: Tensor, n: int = 20_000) -> float:
 @pytest.mark.parametrize(
     ("kind", "conditions"), [("recurrent", 0), ("flow", 0), ("recurrent", 2), ("transformer", 1)]
 )
-def test_it_is_what_plain_monte_carlo_finds(kind: str, conditions: int) -> None:
-    model = wide(kind, conditions)
+def test_importance_bound_equals_plain_monte_carlo(kind: str, conditions: int) -> None:
+    model = wide_model(kind, conditions)
     prior = NormalPrior(model.code_dim)
     bound = importance_bound(model, prior, ROWS, n_samples=4_000)
     for row, found in zip(ROWS, bound, strict=True):
-        assert float(found) == pytest.approx(plain(model, row), abs=0.05)
+        assert float(found) == pytest.approx(plain_monte_carlo(model, row), abs=0.05)
     elbo = torch.stack(
         [importance_bound(model, prior, ROWS, n_samples=1, seed=seed) for seed in range(200)]
     ).mean(dim=0)
     assert bool((bound > elbo).all())
 
 
-def test_of_a_language_model_it_is_exact_with_one_draw() -> None:
+def test_importance_bound_of_language_model_is_exact_with_one_sample() -> None:
     for kind in ("language", "transformer language"):
         model = make(kind)
         with torch.no_grad():
@@ -67,7 +67,7 @@ def test_of_a_language_model_it_is_exact_with_one_draw() -> None:
             torch.testing.assert_close(found, exact.double())
 
 
-def test_importance_bound_of_a_row_depends_on_the_row_and_the_seed_alone() -> None:
+def test_importance_bound_of_a_row_depends_on_row_and_seed_alone() -> None:
     model, prior = make("recurrent"), NormalPrior(4)
     state = torch.get_rng_state()
     together = importance_bound(model, prior, ROWS, n_samples=3)
@@ -101,7 +101,9 @@ def test_importance_bound_of_no_rows_is_empty() -> None:
     assert importance_bound(model, prior, ROWS[:0], n_samples=3).shape == (0,)
 
 
-def test_no_more_rows_go_through_the_decoder_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_importance_bound_decodes_at_most_the_allowed_rows_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model, seen = make("recurrent"), []
     logits = model.logits
 
@@ -119,6 +121,6 @@ def test_no_more_rows_go_through_the_decoder_than_allowed(monkeypatch: pytest.Mo
     assert bool(torch.isfinite(torch.cat([many, few])).all())
 
 
-def test_a_point_has_no_density() -> None:
+def test_importance_bound_of_a_point_posterior_raises() -> None:
     with pytest.raises(ConfigError, match="posterior is a point"):
         importance_bound(make("point"), NormalPrior(4), ROWS, n_samples=1)

@@ -1,4 +1,4 @@
-"""What holds for every kind of encoder, posterior and decoder, with conditions and without."""
+"""`SequenceVAE` with every kind of encoder, posterior and decoder, with conditions and without."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ every_kind_with_conditions_or_not = pytest.mark.parametrize(
 
 
 @every_kind_with_conditions_or_not
-def test_shapes(kind: str, conditions: int) -> None:
+def test_vae_outputs_have_the_documented_shapes(kind: str, conditions: int) -> None:
     model, rows = make(kind, conditions=conditions), random_rows([2, 5, 8], 8)
     d, c = KINDS[kind].latent_dim, KINDS[kind].latent_dim + conditions
     assert model.code_dim == c
@@ -47,7 +47,7 @@ def test_shapes(kind: str, conditions: int) -> None:
 
 
 @every_kind_with_conditions_or_not
-def test_padding_changes_nothing(kind: str, conditions: int) -> None:
+def test_vae_encode_and_logits_ignore_padding(kind: str, conditions: int) -> None:
     model, rows = make(kind, conditions=conditions), random_rows([1, 3, 6], 6)
     padded = nn.functional.pad(rows, (0, 4), value=PAD)
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_padding_changes_nothing(kind: str, conditions: int) -> None:
 
 
 @every_kind_with_conditions_or_not
-def test_steps_one_by_one_are_the_logits_of_the_whole(kind: str, conditions: int) -> None:
+def test_vae_steps_one_by_one_equal_the_logits_of_whole_rows(kind: str, conditions: int) -> None:
     model, rows = make(kind, conditions=conditions), random_rows([8, 8, 8], 8)
     code, noise = torch.randn(3, model.code_dim), torch.tensor([0.0, 0.3, 0.8])
     with torch.no_grad():
@@ -81,7 +81,7 @@ def test_steps_one_by_one_are_the_logits_of_the_whole(kind: str, conditions: int
 
 
 @every_kind
-def test_log_probability_of_the_tokens_written_is_that_of_their_logits(kind: str) -> None:
+def test_decode_log_prob_equals_the_logits_of_decoded_tokens(kind: str) -> None:
     model, code = make(kind), torch.randn(20, KINDS[kind].latent_dim)
     decoded = decode(model, code, temperature=1.0, seed=3)
     with torch.no_grad():
@@ -93,7 +93,7 @@ def test_log_probability_of_the_tokens_written_is_that_of_their_logits(kind: str
 
 
 @every_kind
-def test_logits_look_at_every_symbol_before_and_at_none_after(kind: str) -> None:
+def test_logits_depend_on_all_earlier_tokens_and_no_later_ones(kind: str) -> None:
     model, rows = make(kind), random_rows([8], 8)
     code = torch.randn(1, model.code_dim)
     other = rows.clone()
@@ -106,7 +106,7 @@ def test_logits_look_at_every_symbol_before_and_at_none_after(kind: str) -> None
 
 
 @every_kind_with_conditions_or_not
-def test_the_decoder_sees_the_whole_code_at_every_step(kind: str, conditions: int) -> None:
+def test_logits_at_every_step_depend_on_all_of_z(kind: str, conditions: int) -> None:
     model, rows = make(kind, conditions=conditions), random_rows([8], 8)
     code = torch.randn(1, model.code_dim, requires_grad=True)
     if model.code_dim == 0:
@@ -118,7 +118,7 @@ def test_the_decoder_sees_the_whole_code_at_every_step(kind: str, conditions: in
 
 
 @every_kind_with_conditions_or_not
-def test_gradients_reach_every_weight(kind: str, conditions: int) -> None:
+def test_vae_loss_has_gradients_for_every_weight(kind: str, conditions: int) -> None:
     model = make(kind, conditions=conditions, properties=min(1, KINDS[kind].latent_dim))
     rows, unknown = random_rows([2, 5, MAX_LENGTH], MAX_LENGTH), torch.full((3, conditions), 0.5)
     unknown[0] = torch.nan
@@ -134,7 +134,7 @@ def test_gradients_reach_every_weight(kind: str, conditions: int) -> None:
 
 
 @every_kind_with_conditions_or_not
-def test_a_run_comes_back(kind: str, conditions: int, tmp_path: Path) -> None:
+def test_load_run_of_saved_vae_is_equal(kind: str, conditions: int, tmp_path: Path) -> None:
     model = make(kind, properties=min(1, KINDS[kind].latent_dim))
     card = ModelCard(
         model=KINDS[kind],
@@ -158,7 +158,7 @@ def test_a_run_comes_back(kind: str, conditions: int, tmp_path: Path) -> None:
 
 
 @every_kind
-def test_a_few_rows_are_learned(kind: str) -> None:
+def test_vae_learns_a_few_rows(kind: str) -> None:
     model, rows = make(kind).train(), random_rows([4, 6, 7, 3], 7)
     if model.code_dim == 0:
         rows = rows[:1]
@@ -178,7 +178,7 @@ def test_a_few_rows_are_learned(kind: str) -> None:
 
 
 @every_kind_with_conditions_or_not
-def test_greedy_decoding_takes_the_likeliest_symbols(kind: str, conditions: int) -> None:
+def test_decode_greedy_takes_the_most_likely_tokens(kind: str, conditions: int) -> None:
     model = make(kind, conditions=conditions)
     code = 3 * torch.randn(20, model.code_dim)
     ids = decode(model, code).ids
@@ -192,7 +192,7 @@ def test_greedy_decoding_takes_the_likeliest_symbols(kind: str, conditions: int)
 
 
 @every_kind
-def test_a_tuned_decoder_has_learned_and_the_encoder_is_the_same(kind: str) -> None:
+def test_finetune_decoder_learns_rows_and_keeps_the_encoder(kind: str) -> None:
     model, rows = make(kind), random_rows([4, 6, 7, 3], 7)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     noise = 0.25 if KINDS[kind].noise_conditioning else 0.0
@@ -241,17 +241,19 @@ def test_a_tuned_decoder_has_learned_and_the_encoder_is_the_same(kind: str) -> N
         ({"layers": 0}, "layers must be at least 1"),
     ],
 )
-def test_what_does_not_go_together_is_refused(settings: dict[str, object], message: str) -> None:
+def test_model_config_with_incompatible_settings_raises(
+    settings: dict[str, object], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(SMALL, **settings)
 
 
-def test_property_heads_need_something_to_read() -> None:
+def test_vae_property_heads_without_z_raise() -> None:
     with pytest.raises(ConfigError, match="nothing to read properties off"):
         SequenceVAE(KINDS["language"], N_SYMBOLS, MAX_LENGTH, n_properties=1)
 
 
-def test_a_point_is_its_own_draw() -> None:
+def test_infer_with_point_posterior_repeats_the_encoding() -> None:
     model, rows = make("point"), random_rows([2, 5], 5)
     found = model.infer(rows, n_samples=2)
     assert torch.equal(found.code, model.encode(rows).repeat_interleave(2, dim=0))

@@ -1,4 +1,4 @@
-"""What is minimized, on models whose log-probabilities are known."""
+"""`compute_loss` and its terms, on models whose log-probabilities are known."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def log_p(x: Tensor, mean: float | Tensor, variance: float) -> Tensor:
     return log_normal(x, torch.as_tensor(mean).expand_as(x), torch.full_like(x, math.log(variance)))
 
 
-def solved(x: Tensor, known: Tensor | None, n_samples: int, widen: float = 1.0) -> EncoderOutput:
+def exact_posterior(
+    x: Tensor, known: Tensor | None, n_samples: int, widen: float = 1.0
+) -> EncoderOutput:
     """The exact posteriors of the model, or wider ones; x and known labels are `n`, NaN if not."""
     n = len(x)
     variance = A**2 + B**2 + NOISE**2
@@ -58,7 +60,7 @@ def solved(x: Tensor, known: Tensor | None, n_samples: int, widen: float = 1.0) 
     )
 
 
-def losses(inference: EncoderOutput, x: Tensor) -> Tensor:
+def reconstruction_losses(inference: EncoderOutput, x: Tensor) -> Tensor:
     z, y = inference.code.T
     x = x.repeat_interleave(len(z) // len(x))
     return -log_p(x, A * y + B * z, NOISE**2)
@@ -70,7 +72,7 @@ NOTHING = torch.full((3,), torch.nan)
 ONE = torch.eye(1)
 
 
-def integrated(x: float, y: float | None) -> float:
+def integrated_log_prob(x: float, y: float | None) -> float:
     """log p(x | y), or log p(x), by adding up over a grid."""
     side = torch.linspace(-8, 8, 1601, dtype=torch.float64)
     z, ys = side[:, None], torch.tensor([y]).double()[None] if y is not None else side[None]
@@ -83,24 +85,24 @@ def integrated(x: float, y: float | None) -> float:
 @pytest.mark.parametrize("labelled", [False, True])
 @pytest.mark.parametrize("kind", ["elbo", "iwae"])
 @pytest.mark.parametrize("posterior", ["gaussian", "flow"])
-def test_with_the_exact_posteriors_the_bound_is_the_log_probability(
+def test_compute_loss_with_exact_posterior_is_the_log_probability(
     labelled: bool, kind: str, posterior: str
 ) -> None:
     torch.manual_seed(0)
     known = LABELS if labelled else NOTHING
     for i, x in enumerate(X.tolist()):
-        exact = integrated(x, float(LABELS[i]) if labelled else None)
+        exact = integrated_log_prob(x, float(LABELS[i]) if labelled else None)
         one, label = X[i : i + 1], known[i : i + 1]
         n_samples = 4 if kind == "iwae" else 1
         config = LossConfig(kind=kind, beta=1.0, n_samples=n_samples)  # type: ignore[arg-type]
         copies = one if kind == "iwae" else one.expand(40_000)
         labels = label if kind == "iwae" else label.expand(40_000)
-        inference = solved(copies, labels, n_samples)
+        inference = exact_posterior(copies, labels, n_samples)
         loss = compute_loss(
             config,
             1.0,
             inference,
-            losses(inference, copies),
+            reconstruction_losses(inference, copies),
             posterior=posterior,
             known=ConditionTargets(labels[:, None], ONE),
         )
@@ -112,20 +114,24 @@ def test_with_the_exact_posteriors_the_bound_is_the_log_probability(
             assert float(loss.total) == pytest.approx(both, abs=1e-4)
 
 
-def test_the_bound_of_a_wrong_posterior_is_lower_and_grows_with_the_draws() -> None:
+def test_compute_loss_with_wide_posterior_is_lower_and_tightens_with_samples() -> None:
     torch.manual_seed(0)
-    exact = sum(integrated(x, None) for x in X.tolist()) / 3
+    exact = sum(integrated_log_prob(x, None) for x in X.tolist()) / 3
     bounds = []
     for n_samples in (2, 8, 64, 1024):
         config = LossConfig(kind="iwae", n_samples=n_samples)
         copies = X.repeat(max(1, 20_000 // n_samples))
-        inference = solved(copies, None, n_samples, widen=2.0)
+        inference = exact_posterior(copies, None, n_samples, widen=2.0)
         known = ConditionTargets(torch.full((len(copies), 1), torch.nan), ONE)
-        loss = compute_loss(config, 1.0, inference, losses(inference, copies), known=known)
+        loss = compute_loss(
+            config, 1.0, inference, reconstruction_losses(inference, copies), known=known
+        )
         bounds.append(float(-loss.total))
-    inference = solved(X.repeat(20_000), None, 1, widen=2.0)
+    inference = exact_posterior(X.repeat(20_000), None, 1, widen=2.0)
     known = ConditionTargets(torch.full((60_000, 1), torch.nan), ONE)
-    elbo = compute_loss(ELBO, 1.0, inference, losses(inference, X.repeat(20_000)), known=known)
+    elbo = compute_loss(
+        ELBO, 1.0, inference, reconstruction_losses(inference, X.repeat(20_000)), known=known
+    )
     # Of y, and of z given y: each a Gaussian twice as wide as it should be.
     gap = 2 * (math.log(1 / 2) - 0.5 + 0.5 * 4)
     assert float(-elbo.total) == pytest.approx(exact - gap, abs=0.05)
@@ -133,7 +139,7 @@ def test_the_bound_of_a_wrong_posterior_is_lower_and_grows_with_the_draws() -> N
     assert bounds[3] == pytest.approx(exact, abs=0.01)
 
 
-def test_what_is_known_of_two_related_conditions_counts_for_the_other() -> None:
+def test_compute_loss_uses_known_conditions_for_correlated_ones() -> None:
     """x is one condition, the other is known: log p(x | known) by the rules of Gaussians."""
     covariance = torch.tensor([[1.0, 0.6], [0.6, 1.0]])
     known = torch.tensor([[torch.nan, 1.5]]).expand(50_000, 2)
@@ -164,7 +170,7 @@ def test_what_is_known_of_two_related_conditions_counts_for_the_other() -> None:
     assert float(-loss.total) == pytest.approx(float(exact), abs=1e-3)
 
 
-def test_the_density_of_what_is_known_leaves_the_rest_out() -> None:
+def test_log_known_leaves_unknown_conditions_out() -> None:
     covariance = torch.tensor([[2.0, 0.5, 0.1], [0.5, 1.0, -0.3], [0.1, -0.3, 0.7]])
     y = torch.tensor([[0.4, torch.nan, -0.8], [torch.nan] * 3, [1.0, 0.2, 0.3]])
     both = covariance[[0, 2]][:, [0, 2]]
@@ -176,7 +182,7 @@ def test_the_density_of_what_is_known_leaves_the_rest_out() -> None:
     torch.testing.assert_close(log_known(y, covariance), torch.stack(expected))
 
 
-def plain(mean: Tensor, logvar: Tensor, n_samples: int = 1) -> EncoderOutput:
+def gaussian_output(mean: Tensor, logvar: Tensor, n_samples: int = 1) -> EncoderOutput:
     """What a Gaussian encoder without conditions infers."""
     mean, logvar = (x.repeat_interleave(n_samples, dim=0) for x in (mean, logvar))
     z = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
@@ -184,11 +190,11 @@ def plain(mean: Tensor, logvar: Tensor, n_samples: int = 1) -> EncoderOutput:
     return EncoderOutput(z, log_normal(z, mean, logvar).sum(1), mean, logvar, nothing, nothing)
 
 
-def test_beta_and_free_bits_weigh_the_divergence() -> None:
+def test_compute_loss_weighs_kl_by_beta_and_free_bits() -> None:
     torch.manual_seed(0)
     mean = torch.tensor([[1.0, 0.1], [-1.0, -0.1]], requires_grad=True)
     logvar = torch.tensor([[-1.0, -0.01], [-1.0, 0.01]])
-    inference, rec = plain(mean, logvar), torch.tensor([3.0, 5.0])
+    inference, rec = gaussian_output(mean, logvar), torch.tensor([3.0, 5.0])
     units = kl_to_normal(mean, logvar).mean(dim=0)
     loss = compute_loss(ELBO, 0.3, inference, rec)
     torch.testing.assert_close(loss.total, 4 + 0.3 * units.sum())
@@ -201,20 +207,22 @@ def test_beta_and_free_bits_weigh_the_divergence() -> None:
     assert bool((slope[:, 1] == 0).all())  # gains nothing by saying less
 
 
-def test_a_point_has_no_divergence() -> None:
+def test_compute_loss_of_a_point_posterior_has_no_kl() -> None:
     mean = torch.tensor([[1.0, 2.0]])
-    inference = plain(mean, torch.full((1, 2), -torch.inf))
+    inference = gaussian_output(mean, torch.full((1, 2), -torch.inf))
     loss = compute_loss(ELBO, 1.0, inference, torch.tensor([3.0]), posterior="point")
     assert (float(loss.total), float(loss.kl)) == (3.0, 0.0)
 
 
-def test_equal_weights_have_their_own_logarithm_and_unequal_ones_that_of_their_mean() -> None:
+def test_iwae_bound_is_the_logarithm_of_the_mean_weight() -> None:
     weights = torch.tensor([1.0, 3.0, 0.5, 0.5])
     found = iwae_bound(weights.log(), 2).exp()
     torch.testing.assert_close(found, torch.tensor([2.0, 0.5]))
 
 
-def correlated(n: int, rho: float, variance: float) -> tuple[Tensor, Tensor, Tensor, float]:
+def correlated_posteriors(
+    n: int, rho: float, variance: float
+) -> tuple[Tensor, Tensor, Tensor, float]:
     """Posteriors whose aggregate is a Gaussian, a draw of each, and its total correlation."""
     covariance = torch.tensor([[1.0, rho], [rho, 1.0]])
     mean = torch.randn(n, 2) @ torch.linalg.cholesky(covariance).T
@@ -224,9 +232,9 @@ def correlated(n: int, rho: float, variance: float) -> tuple[Tensor, Tensor, Ten
     return z, mean, logvar, -0.5 * math.log(1 - seen**2)
 
 
-def test_the_parts_of_the_divergence_are_what_they_are_for_a_gaussian() -> None:
+def test_total_correlation_terms_of_a_gaussian_equal_exact_values() -> None:
     torch.manual_seed(0)
-    z, mean, logvar, expected = correlated(2_000, 0.8, 0.2)
+    z, mean, logvar, expected = correlated_posteriors(2_000, 0.8, 0.2)
     parts = total_correlation_terms(z, mean, logvar, 2_000)
     assert float(parts.shared) == pytest.approx(expected, abs=0.03)
     by_draws = log_normal(z, mean, logvar).sum(1) - log_p(z, 0.0, 1.0).sum(1)
@@ -239,9 +247,9 @@ def test_the_parts_of_the_divergence_are_what_they_are_for_a_gaussian() -> None:
     assert float(parts.mutual) == pytest.approx(mutual, abs=0.05)
 
 
-def test_batches_of_a_larger_set_estimate_its_total_correlation() -> None:
+def test_total_correlation_terms_of_batches_estimate_the_whole_set() -> None:
     torch.manual_seed(0)
-    z, mean, logvar, expected = correlated(6_400, 0.8, 0.2)
+    z, mean, logvar, expected = correlated_posteriors(6_400, 0.8, 0.2)
     found = [
         float(total_correlation_terms(z[rows], mean[rows], logvar[rows], 6_400).shared)
         for rows in torch.split(torch.randperm(6_400), 128)
@@ -249,9 +257,9 @@ def test_batches_of_a_larger_set_estimate_its_total_correlation() -> None:
     assert sum(found) / len(found) == pytest.approx(expected, abs=0.1)
 
 
-def test_the_total_correlation_is_weighed_relative_to_the_rest() -> None:
+def test_compute_loss_weighs_total_correlation_relative_to_kl() -> None:
     torch.manual_seed(0)
-    z, mean, logvar, _ = correlated(200, 0.8, 0.2)
+    z, mean, logvar, _ = correlated_posteriors(200, 0.8, 0.2)
     nothing = z.new_zeros(200, 0)
     inference = EncoderOutput(z, torch.zeros(200), mean, logvar, nothing, nothing)
     rec = torch.ones(200)
@@ -265,9 +273,9 @@ def test_the_total_correlation_is_weighed_relative_to_the_rest() -> None:
     assert total(7.0) == pytest.approx(total(1.0) + 0.5 * 6 * shared, rel=1e-4)
 
 
-def test_the_gaussian_total_correlation_of_codes() -> None:
+def test_gaussian_total_correlation_of_known_covariance_is_exact() -> None:
     torch.manual_seed(0)
-    z, *_, expected = correlated(200_000, 0.9, 0.1)
+    z, *_, expected = correlated_posteriors(200_000, 0.9, 0.1)
     assert gaussian_total_correlation(z) == pytest.approx(expected, abs=0.01)
     assert gaussian_total_correlation(3 + 5 * z) == pytest.approx(expected, abs=0.01)
     assert gaussian_total_correlation(torch.randn(100_000, 3)) < 0.001
@@ -278,7 +286,7 @@ def test_the_gaussian_total_correlation_of_codes() -> None:
     assert gaussian_total_correlation(z[:, :0]) == 0
 
 
-def test_labels_that_are_not_known_count_nothing() -> None:
+def test_condition_loss_ignores_unknown_labels() -> None:
     y = torch.tensor([[1.0, torch.nan], [torch.nan, torch.nan]])
     mean = torch.tensor([[0.0, 9.0], [9.0, 9.0]], requires_grad=True)
     logvar = torch.zeros(2, 2, requires_grad=True)

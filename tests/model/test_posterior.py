@@ -1,4 +1,4 @@
-"""Posteriors: their densities against numerical integration, and what conditions change."""
+"""`Posterior`: densities compared with numerical integration, and the effect of conditions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make(kind: str, latent_dim: int, conditions: int = 0) -> tuple[Posterior, Te
     return q, summary
 
 
-def test_a_flow_starts_as_the_gaussian() -> None:
+def test_posterior_flow_starts_as_the_identity() -> None:
     torch.manual_seed(0)
     q = Posterior(dataclasses.replace(PLAIN, posterior="flow"), 0)
     z = torch.randn(5, PLAIN.latent_dim)
@@ -34,7 +34,7 @@ def test_a_flow_starts_as_the_gaussian() -> None:
     assert not bool(stretch.any())
 
 
-def test_the_stretch_of_a_flow_is_the_determinant_of_its_slopes() -> None:
+def test_posterior_flow_log_determinant_equals_the_jacobian() -> None:
     q, summary = make("flow", 4)
     for z in torch.randn(5, 4):
         slopes = torch.autograd.functional.jacobian(lambda x: q.push(summary, x[None])[0][0], z)
@@ -59,7 +59,7 @@ def log_density(q: Posterior, summary: Tensor, z: Tensor) -> Tensor:
 
 @torch.no_grad()
 @pytest.mark.parametrize("kind", ["gaussian", "flow"])
-def test_draws_and_their_density_agree_with_integration_over_the_plane(kind: str) -> None:
+def test_posterior_samples_and_density_agree_with_integration(kind: str) -> None:
     q, summary = make(kind, 2)
     many = summary.expand(100_000, -1)
     z, log_q = q.sample(many, *q.gaussian(many, many[:, :0]), torch.randn(100_000, 2))
@@ -74,7 +74,7 @@ def test_draws_and_their_density_agree_with_integration_over_the_plane(kind: str
     torch.testing.assert_close(z.T.cov(), covariance, atol=0.01, rtol=0.02)
 
 
-def test_conditions_move_the_gaussian_in_a_straight_line() -> None:
+def test_posterior_gaussian_is_linear_in_conditions() -> None:
     q, summary = make("gaussian", 3, conditions=2)
     steps = torch.tensor([[0.0, 0.0], [1.0, -0.5], [2.0, -1.0]])
     for found in q.gaussian(summary, steps):
@@ -82,7 +82,7 @@ def test_conditions_move_the_gaussian_in_a_straight_line() -> None:
         assert not torch.allclose(found[1], found[0])
 
 
-def test_drawn_log_densities_are_those_of_the_normal_distribution() -> None:
+def test_reparameterize_log_density_equals_the_normal_distribution() -> None:
     mean, logvar = torch.randn(50, 3), torch.randn(50, 3)
     noise = torch.randn(50, 3)
     z, log_density = reparameterize(mean, logvar, noise)

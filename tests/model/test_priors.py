@@ -1,4 +1,4 @@
-"""Priors: densities that are densities, draws that follow them, and the choice by likelihood."""
+"""Priors: densities integrate to one, samples follow them; `choose_prior` goes by likelihood."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def joint(codes: Tensor) -> ConditionalPrior:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_densities_integrate_to_one_and_draws_follow_them(
+def test_prior_density_integrates_to_one_and_samples_follow(
     priors: dict[str, Prior], kind: str
 ) -> None:
     prior = priors[kind]
@@ -87,7 +87,7 @@ def test_densities_integrate_to_one_and_draws_follow_them(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_draws_repeat_and_leave_the_global_generator_alone(
+def test_prior_sample_is_reproducible_and_ignores_the_global_generator(
     priors: dict[str, Prior], kind: str
 ) -> None:
     before = torch.get_rng_state()
@@ -99,7 +99,7 @@ def test_draws_repeat_and_leave_the_global_generator_alone(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_prior_is_made_again_from_its_settings_and_weights(
+def test_make_prior_from_settings_and_weights_gives_the_same_density(
     priors: dict[str, Prior], kind: str
 ) -> None:
     prior = priors[kind]
@@ -119,12 +119,12 @@ def test_a_prior_is_made_again_from_its_settings_and_weights(
         {"kind": "conditional", "dim": 3, "conditions": 1, "z": {"kind": "vamp", "dim": 2}},
     ],
 )
-def test_settings_of_no_prior_are_refused(settings: dict[str, object]) -> None:
+def test_make_prior_from_invalid_settings_raises(settings: dict[str, object]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         make_prior(settings)
 
 
-def test_learned_priors_beat_the_normal_one_on_held_out_codes(priors: dict[str, Prior]) -> None:
+def test_learned_priors_beat_the_normal_on_held_out_z(priors: dict[str, Prior]) -> None:
     held_out = ring(500, 1)[0]
     with torch.no_grad():
         found = {kind: float(prior.log_prob(held_out).mean()) for kind, prior in priors.items()}
@@ -135,7 +135,7 @@ def test_learned_priors_beat_the_normal_one_on_held_out_codes(priors: dict[str, 
     assert best > found["flow"] > best - 0.3
 
 
-def test_made_up_molecules_are_learned() -> None:
+def test_fit_vamp_learns_pseudo_inputs_and_keeps_the_encoder() -> None:
     codes = ring(2_000, 0)
     model, rows = encoder()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -148,7 +148,7 @@ def test_made_up_molecules_are_learned() -> None:
     assert not many.means.requires_grad
 
 
-def test_the_choice_is_the_likeliest_on_held_out_codes() -> None:
+def test_choose_prior_takes_the_likeliest_on_held_out_z() -> None:
     prior, found = choose_prior(ring(1_000, 0), ring(500, 1)[0], PriorConfig(epochs=10))
     assert set(found) == {"normal", "mixture", "flow"}
     assert found[prior.kind] == max(found.values())
@@ -160,7 +160,7 @@ def test_the_choice_is_the_likeliest_on_held_out_codes() -> None:
 
 
 @pytest.mark.parametrize("kind", ["normal", "mixture", "vamp", "flow", "autoregressive"])
-def test_what_is_asked_for_is_taken_and_compared_with_the_normal_one(kind: str) -> None:
+def test_choose_prior_of_a_given_kind_compares_with_normal(kind: str) -> None:
     codes = ring(1_000, 0)
     model, rows = encoder()
     with warnings.catch_warnings():
@@ -175,7 +175,7 @@ def test_what_is_asked_for_is_taken_and_compared_with_the_normal_one(kind: str) 
     assert set(found) == {"normal", kind}
 
 
-def test_a_prior_that_is_worse_than_none_is_said() -> None:
+def test_choose_prior_worse_than_normal_warns() -> None:
     generator = torch.Generator().manual_seed(0)
     few, held_out = (torch.randn(1, n, 8, generator=generator) for n in (40, 500))
     with pytest.warns(MolvaeWarning, match=r"likelier under N\(0, I\)"):
@@ -183,7 +183,7 @@ def test_a_prior_that_is_worse_than_none_is_said() -> None:
     assert prior.kind == "flow"
 
 
-def test_few_codes_have_few_components() -> None:
+def test_fit_mixture_of_few_vectors_has_few_components() -> None:
     mixture = fit_mixture(torch.randn(20, 2, generator=torch.Generator().manual_seed(0)))
     assert isinstance(mixture, MixturePrior)
     assert mixture.components == 2
@@ -210,7 +210,7 @@ def conditional() -> ConditionalPrior:
     return prior
 
 
-def test_conditions_that_are_asked_for_are_met_and_the_rest_agrees(
+def test_conditional_prior_sample_meets_conditions_and_correlations(
     conditional: ConditionalPrior,
 ) -> None:
     code = conditional.sample(4_000, torch.Generator().manual_seed(2), {0: 1.5})
@@ -229,7 +229,9 @@ def test_conditions_that_are_asked_for_are_met_and_the_rest_agrees(
     )
 
 
-def test_codes_move_to_other_conditions_and_keep_the_rest(conditional: ConditionalPrior) -> None:
+def test_conditional_prior_moved_changes_conditions_and_keeps_the_rest(
+    conditional: ConditionalPrior,
+) -> None:
     code = labelled(1_000, 3)[0]
     z, y = conditional.parts(code)
     torch.testing.assert_close(conditional.moved(code, y), code, atol=1e-3, rtol=1e-3)
@@ -239,7 +241,7 @@ def test_codes_move_to_other_conditions_and_keep_the_rest(conditional: Condition
     assert float(kept) > 0.9
 
 
-def test_conditions_without_a_flow_do_not_move_z() -> None:
+def test_standard_normal_prior_moved_leaves_z_unchanged() -> None:
     prior = standard_normal_prior(2, 1)
     assert isinstance(prior, ConditionalPrior)
     code = torch.randn(4, 3)
@@ -251,7 +253,7 @@ def test_conditions_without_a_flow_do_not_move_z() -> None:
     assert isinstance(standard_normal_prior(3), NormalPrior)
 
 
-def test_a_covariance_is_of_what_is_known_and_always_one() -> None:
+def test_covariance_of_partly_known_labels_is_positive_definite() -> None:
     y = torch.randn(50_000, 2, generator=torch.Generator().manual_seed(0))
     y[:, 1] = 0.5 * y[:, 0] + 2 * y[:, 1]
     y[::3, 0], y[1::3, 1] = torch.nan, torch.nan
@@ -262,7 +264,7 @@ def test_a_covariance_is_of_what_is_known_and_always_one() -> None:
     assert covariance_of(torch.zeros(5, 0)).shape == (0, 0)
 
 
-def test_a_flow_goes_there_and_back() -> None:
+def test_flow_prior_from_noise_inverts_to_noise() -> None:
     torch.manual_seed(0)
     for kind in ("flow", "autoregressive"):
         flow = FlowPrior(3, kind, given=2)  # type: ignore[arg-type]

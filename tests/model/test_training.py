@@ -1,4 +1,4 @@
-"""The loop: it learns, resumes bit for bit, reports, and warns of collapse."""
+"""The training loop: it learns, resumes bit for bit, reports progress, and warns of collapse."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def fit(folder: Path, *, config: TrainConfig = CONFIG, resume: bool = False) -> 
     return train(new_model(), rows(), rows(), config, folder, resume=resume)
 
 
-def test_an_epoch_holds_every_row_once_and_epochs_differ() -> None:
+def test_epoch_batches_hold_every_row_once_and_differ_by_epoch() -> None:
     lengths = np.random.default_rng(0).integers(1, 40, 1003)
     first, second = (epoch_batches(lengths, 32, 0, epoch) for epoch in (0, 1))
     assert sorted(np.concatenate(first).tolist()) == list(range(1003))
@@ -78,7 +78,7 @@ def test_an_epoch_holds_every_row_once_and_epochs_differ() -> None:
     assert np.mean([np.ptp(lengths[batch]) for batch in even]) > np.ptp(lengths) / 1.5
 
 
-def test_schedules_rise_and_decay() -> None:
+def test_schedule_at_warms_up_and_decays() -> None:
     rise = LossConfig(beta=0.5, beta_warmup_fraction=0.2)
     config = dataclasses.replace(CONFIG, n_molecules=1000, loss=rise, lr_warmup_fraction=0.1)
     assert schedule_at(config, 0) == (0.0, 0.0)
@@ -93,7 +93,7 @@ def test_schedules_rise_and_decay() -> None:
     assert schedule_at(dataclasses.replace(config, lr_decay_fraction=0.0), 1000).lr_factor == 1.0
 
 
-def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
+def test_train_on_few_rows_reconstructs_all_of_them(tmp_path: Path) -> None:
     config = dataclasses.replace(
         CONFIG,
         n_molecules=4_000,
@@ -110,7 +110,7 @@ def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
     assert (decode(model, mean).ids == few).all(dim=1).float().mean() == 1.0
 
 
-def test_heads_learn_to_read_labels_off_z(tmp_path: Path) -> None:
+def test_train_property_heads_learn_labels_from_z(tmp_path: Path) -> None:
     """How long a row is; unknown for a third of the rows, and only noise for the second head."""
     x = rows()
     lengths = (x != PAD).sum(dim=1).float()
@@ -142,7 +142,7 @@ def _first_and_last(path: Path) -> tuple[str, str]:
     return lines[0], lines[-1]
 
 
-def test_progress_is_reported_and_written(tmp_path: Path) -> None:
+def test_train_reports_and_writes_progress(tmp_path: Path) -> None:
     seen: list[Progress] = []
     train(new_model(), rows(), rows(), CONFIG, tmp_path, on_progress=seen.append)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -154,14 +154,14 @@ def test_progress_is_reported_and_written(tmp_path: Path) -> None:
     assert validated[-1].valid_reconstruction < validated[0].valid_reconstruction  # type: ignore[operator]
 
 
-def test_validation_repeats_and_leaves_the_generator_alone() -> None:
+def test_validate_is_reproducible_and_keeps_the_global_generator() -> None:
     model = new_model().eval()
     state = torch.get_rng_state()
     assert validate(model, rows()) == validate(model, rows())
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_collapse_is_said(tmp_path: Path) -> None:
+def test_train_with_heavy_beta_warns_of_collapse(tmp_path: Path) -> None:
     heavy = LossConfig(beta=200.0, beta_warmup_fraction=0.0)
     config = dataclasses.replace(CONFIG, loss=heavy, n_molecules=3000, validate_every=500)
     with pytest.warns(MolvaeWarning, match="collapsing"):
@@ -199,7 +199,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def of_kind(kind: str, folder: Path, *, resume: bool = False, stop: int = 0) -> SequenceVAE:
+def train_kind(kind: str, folder: Path, *, resume: bool = False, stop: int = 0) -> SequenceVAE:
     """A short training, stopped after so many validations if there is a number."""
     config = dataclasses.replace(CONFIG, n_molecules=300, **KINDS[kind])
     torch.manual_seed(0)
@@ -234,11 +234,11 @@ def few_lengths_of(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_learns_and_resumes_bit_for_bit(kind: str, tmp_path: Path) -> None:
+def test_train_of_every_kind_learns_and_resumes_bit_for_bit(kind: str, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
-    expected = of_kind(kind, whole).state_dict()
+    expected = train_kind(kind, whole).state_dict()
     lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     validated = [line for line in lines if line["valid_kl"] is not None]
     assert validated[-1]["valid_reconstruction"] < validated[0]["valid_reconstruction"]
@@ -247,13 +247,13 @@ def test_every_kind_learns_and_resumes_bit_for_bit(kind: str, tmp_path: Path) ->
     assert (validated[-1]["valid_kl"] == 0) == silent
     assert (validated[-1]["conditions"] != 0) == ("conditions" in kind)
     with pytest.raises(KeyboardInterrupt):
-        of_kind(kind, broken, stop=2)
-    resumed = of_kind(kind, broken, resume=True).state_dict()
+        train_kind(kind, broken, stop=2)
+    resumed = train_kind(kind, broken, resume=True).state_dict()
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize("known", [pytest.param(2 / 3, marks=pytest.mark.slow), 1 / 3])
-def test_conditions_are_inferred_where_they_are_not_known(known: float, tmp_path: Path) -> None:
+def test_train_infers_unknown_conditions(known: float, tmp_path: Path) -> None:
     x = rows()
     true = torch.stack([(x != PAD).sum(dim=1).float()], dim=1)
     true = (true - true.mean(dim=0)) / true.std(dim=0)
@@ -278,7 +278,7 @@ def test_conditions_are_inferred_where_they_are_not_known(known: float, tmp_path
     assert last["conditions"] < first["conditions"]
 
 
-def test_few_labels_are_learned_from_at_every_step(tmp_path: Path) -> None:
+def test_train_learns_from_a_single_label_at_every_step(tmp_path: Path) -> None:
     x = rows()
     true = lengths_of(x)[:, 1:]
     shown = torch.full_like(true, torch.nan)
@@ -294,7 +294,7 @@ def test_few_labels_are_learned_from_at_every_step(tmp_path: Path) -> None:
     assert abs(float(guess - true[5])) < 0.2  # seen in few batches, or in none
 
 
-def test_the_kl_that_is_reported_is_that_of_z_and_of_what_was_drawn() -> None:
+def test_validate_kl_includes_z_and_drawn_conditions() -> None:
     torch.manual_seed(0)
     model = SequenceVAE(SMALL, N_SYMBOLS, LENGTH, n_conditions=2).eval()
     x = rows().long()
@@ -310,7 +310,7 @@ def test_the_kl_that_is_reported_is_that_of_z_and_of_what_was_drawn() -> None:
     assert kl == pytest.approx(float(expected.mean()), rel=1e-4)
 
 
-def test_draws_of_a_row_get_the_same_level_of_noise() -> None:
+def test_noise_some_gives_samples_of_a_row_the_same_noise_level() -> None:
     torch.manual_seed(0)
     code = torch.ones(3_000, 3)
     blurred, level = noise_some(code, 0.5, 2, 3)
@@ -321,7 +321,7 @@ def test_draws_of_a_row_get_the_same_level_of_noise() -> None:
     assert not torch.equal(blurred[0::3, 0][level[0::3] > 0], blurred[1::3, 0][level[0::3] > 0])
 
 
-def test_noise_goes_only_to_the_rows_that_may_have_it() -> None:
+def test_noise_some_among_rows_leaves_others_without_noise() -> None:
     torch.manual_seed(0)
     among = torch.arange(1_000) < 400
     _, level = noise_some(torch.ones(2_000, 3), 0.5, 2, 2, among=among)
@@ -346,7 +346,7 @@ train(new_model(), rows(), rows(), CONFIG, Path({folder!r}), on_progress=wait)
 """
 
 
-def test_a_killed_training_resumes_bit_for_bit(tmp_path: Path) -> None:
+def test_train_killed_resumes_bit_for_bit(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
@@ -365,7 +365,7 @@ def test_a_killed_training_resumes_bit_for_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_an_interrupted_training_saves_its_state_and_resumes_bit_for_bit(
+def test_train_interrupted_saves_state_and_resumes_bit_for_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "whole").mkdir()
@@ -389,7 +389,7 @@ def test_an_interrupted_training_saves_its_state_and_resumes_bit_for_bit(
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
 
 
-def test_progress_is_not_written_through_links(tmp_path: Path) -> None:
+def test_train_does_not_write_progress_through_links(tmp_path: Path) -> None:
     other, folder = tmp_path / "other.txt", tmp_path / "run"
     other.write_text("mine")
     folder.mkdir()
@@ -399,7 +399,7 @@ def test_progress_is_not_written_through_links(tmp_path: Path) -> None:
     assert (folder / "metrics.jsonl").read_text().startswith("{")
 
 
-def test_a_training_with_structure_and_other_rows_resumes_bit_for_bit(tmp_path: Path) -> None:
+def test_train_with_structure_terms_and_more_data_resumes_bit_for_bit(tmp_path: Path) -> None:
     x, bits = rows(), np.random.default_rng(0).random((len(rows()), 32)) < 0.3
     config = dataclasses.replace(
         CONFIG,
@@ -439,7 +439,7 @@ def test_a_training_with_structure_and_other_rows_resumes_bit_for_bit(tmp_path: 
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
 
 
-def test_a_stage_at_a_constant_rate_may_end_sooner_or_later(tmp_path: Path) -> None:
+def test_train_at_constant_rate_extended_equals_one_long_training(tmp_path: Path) -> None:
     half, whole = CONFIG.n_molecules // 2, CONFIG.n_molecules
     constant = dataclasses.replace(
         CONFIG, lr_decay_fraction=0.0, lr_warmup_fraction=0.0, n_molecules=whole
@@ -456,7 +456,7 @@ def test_a_stage_at_a_constant_rate_may_end_sooner_or_later(tmp_path: Path) -> N
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_resuming_needs_the_settings_of_the_beginning(tmp_path: Path) -> None:
+def test_train_resume_with_other_settings_or_damaged_state_raises(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not there"):
         fit(tmp_path, resume=True)
     fit(tmp_path)
@@ -468,7 +468,7 @@ def test_resuming_needs_the_settings_of_the_beginning(tmp_path: Path) -> None:
         fit(tmp_path, resume=True)
 
 
-def test_a_healthy_training_does_not_warn(tmp_path: Path) -> None:
+def test_train_with_default_settings_does_not_warn(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit(tmp_path)

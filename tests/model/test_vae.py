@@ -1,4 +1,4 @@
-"""The network: padding, conditioning, and the loss against slow references."""
+"""`SequenceVAE`: padding, conditions, and the loss compared with slow references."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def model() -> SequenceVAE:
     extra=st.integers(1, 4),
     seed=st.integers(0, 99),
 )
-def test_padding_changes_neither_posterior_nor_loss(
+def test_vae_posterior_and_loss_ignore_padding(
     model: SequenceVAE, lengths: list[int], extra: int, seed: int
 ) -> None:
     width = max(lengths)
@@ -51,7 +51,7 @@ def test_padding_changes_neither_posterior_nor_loss(
         )
 
 
-def test_every_symbol_reaches_the_posterior(model: SequenceVAE) -> None:
+def test_vae_posterior_depends_on_every_token(model: SequenceVAE) -> None:
     row = random_rows([8], 8)
     with torch.no_grad():
         mean, _ = model.posterior(row)
@@ -67,7 +67,9 @@ def conditional() -> SequenceVAE:
     return SequenceVAE(SMALL, N_SYMBOLS, MAX_LENGTH, n_properties=1, n_conditions=2).eval()
 
 
-def test_a_code_is_z_and_the_conditions(conditional: SequenceVAE) -> None:
+def test_encode_and_infer_of_conditional_vae_join_z_and_conditions(
+    conditional: SequenceVAE,
+) -> None:
     rows = random_rows([2, 5, 8], 8)
     assert conditional.code_dim == 6
     with torch.no_grad():
@@ -95,7 +97,7 @@ def test_a_code_is_z_and_the_conditions(conditional: SequenceVAE) -> None:
     assert not torch.equal(found.mean[0], found.mean[1])  # other conditions, another q(z | x, y)
 
 
-def test_infer_without_conditions_draws_z_from_the_posterior_by_the_noise_given(
+def test_infer_without_conditions_samples_z_by_the_given_noise(
     model: SequenceVAE,
 ) -> None:
     rows = random_rows([2, 5, 8], 8)
@@ -110,7 +112,7 @@ def test_infer_without_conditions_draws_z_from_the_posterior_by_the_noise_given(
     assert torch.equal(model.encode(rows), model.posterior(rows)[0])
 
 
-def test_gradients_reach_the_encoder_through_codes_and_their_density(
+def test_infer_has_encoder_gradients_from_samples_and_their_density(
     conditional: SequenceVAE,
 ) -> None:
     rows = random_rows([2, 5, 8], 8)
@@ -130,14 +132,14 @@ def test_gradients_reach_the_encoder_through_codes_and_their_density(
             assert bool(gradient.any())
 
 
-def test_noise_leaves_conditions_alone() -> None:
+def test_add_noise_leaves_conditions_unchanged() -> None:
     code = torch.randn(2, 6)
     blurred = add_noise(code, torch.ones(2), 4)
     assert torch.equal(blurred[:, 4:], code[:, 4:])
     assert not bool((blurred[:, :4] == code[:, :4]).any())
 
 
-def test_noise_keeps_the_variance_and_drowns_z() -> None:
+def test_add_noise_keeps_variance_and_lowers_correlation_with_z() -> None:
     torch.manual_seed(0)
     z = torch.randn(100_000, 1)
     for level in (0.0, 0.5, 1.0):
@@ -147,7 +149,7 @@ def test_noise_keeps_the_variance_and_drowns_z() -> None:
         assert correlation == pytest.approx(math.sqrt(1 - level**2), abs=0.02)
 
 
-def test_logits_do_not_look_ahead(model: SequenceVAE) -> None:
+def test_logits_do_not_depend_on_later_tokens(model: SequenceVAE) -> None:
     rows, z = random_rows([8], 8), torch.randn(1, 4)
     other = rows.clone()
     other[0, 5] = 3 + (other[0, 5] - 2) % (N_SYMBOLS - 3)
@@ -157,7 +159,7 @@ def test_logits_do_not_look_ahead(model: SequenceVAE) -> None:
     assert not torch.allclose(before[:, 6], after[:, 6])
 
 
-def test_loss_equals_a_slow_reference(model: SequenceVAE) -> None:
+def test_compute_loss_equals_a_slow_reference(model: SequenceVAE) -> None:
     rows = random_rows([3, 6, 1], 6)
     with torch.no_grad():
         mean, logvar = model.posterior(rows)
@@ -184,7 +186,7 @@ def test_loss_equals_a_slow_reference(model: SequenceVAE) -> None:
     assert float(loss.total) == pytest.approx(rec + 0.7 * kl, rel=1e-4)
 
 
-def test_kl_agrees_with_monte_carlo() -> None:
+def test_kl_to_normal_agrees_with_monte_carlo() -> None:
     torch.manual_seed(0)
     mean, logvar = torch.tensor([0.0, 1.5, -0.4]), torch.tensor([0.0, -1.0, 0.8])
     q = torch.distributions.Normal(mean, (0.5 * logvar).exp())
@@ -195,7 +197,7 @@ def test_kl_agrees_with_monte_carlo() -> None:
     assert kl_to_normal(mean, logvar)[0] == 0
 
 
-def test_reparameterised_draws_have_the_posteriors_moments_and_gradients() -> None:
+def test_reparameterize_has_moments_and_gradients_of_the_posterior() -> None:
     torch.manual_seed(0)
     mean = torch.full((200_000, 1), 0.7, requires_grad=True)
     logvar = torch.full((200_000, 1), math.log(0.25), requires_grad=True)
@@ -210,12 +212,12 @@ def test_reparameterised_draws_have_the_posteriors_moments_and_gradients() -> No
     assert float(logvar.grad.sum()) == pytest.approx(0.25, abs=0.01)
 
 
-def test_active_units_counts_the_units_that_vary() -> None:
+def test_active_units_counts_dimensions_with_variance() -> None:
     means = torch.randn(1000, 3) * torch.tensor([1.0, 0.001, 0.5])
     assert active_units(means) == 2
 
 
-def test_sampled_decoding_repeats_with_its_seed_and_needs_one(model: SequenceVAE) -> None:
+def test_decode_with_temperature_is_reproducible_and_needs_a_seed(model: SequenceVAE) -> None:
     z = torch.zeros(50, 4)
     first = decode(model, z, temperature=1.0, seed=3).ids
     torch.rand(7)
@@ -225,19 +227,19 @@ def test_sampled_decoding_repeats_with_its_seed_and_needs_one(model: SequenceVAE
         decode(model, z, temperature=1.0)
 
 
-def test_decoding_nothing_gives_nothing(model: SequenceVAE) -> None:
+def test_decode_of_no_vectors_is_empty(model: SequenceVAE) -> None:
     assert decode(model, torch.empty(0, 4)).ids.shape == (0, MAX_LENGTH)
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
-def test_vae_of_an_unknown_network_names_those_that_there_are(part: str) -> None:
+def test_vae_of_unknown_network_raises_with_the_known_names(part: str) -> None:
     config = dataclasses.replace(PLAIN, **{part: "convolutional"})  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError) as error:
         SequenceVAE(config, N_SYMBOLS, MAX_LENGTH)
     assert (error.value.name, error.value.known) == ("convolutional", ["recurrent", "transformer"])
 
 
-def test_vae_of_an_unknown_posterior_is_refused() -> None:
+def test_vae_of_unknown_posterior_raises() -> None:
     config = dataclasses.replace(PLAIN, posterior="normal")  # type: ignore[arg-type]
     with pytest.raises(ConfigError):
         SequenceVAE(config, N_SYMBOLS, MAX_LENGTH)

@@ -1,4 +1,4 @@
-"""More units for z: nothing that was known is lost."""
+"""`widened`: a network with more dimensions of z keeps the weights of the smaller one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROWS = torch.tensor([[4, 5, 6, 2, 0], [6, 6, 4, 5, 2]])
         },
     ],
 )
-def test_widened_network_writes_what_the_smaller_one_wrote(kinds: dict[str, object]) -> None:
+def test_widened_network_has_the_logits_of_the_smaller_network(kinds: dict[str, object]) -> None:
     old = dataclasses.replace(OLD, **kinds)  # type: ignore[arg-type]
     new = dataclasses.replace(old, latent_dim=7)
     torch.manual_seed(0)
@@ -49,7 +49,7 @@ def test_widened_network_writes_what_the_smaller_one_wrote(kinds: dict[str, obje
     assert all(p.grad is not None for n, p in wide.decoder.named_parameters() if "noise" not in n)
 
 
-def test_widened_needs_a_gaussian_posterior_and_more_units() -> None:
+def test_widened_to_fewer_dimensions_or_from_a_flow_raises() -> None:
     fewer = dataclasses.replace(OLD, latent_dim=2)
     flow = dataclasses.replace(OLD, posterior="flow")
     for old, new in ((OLD, fewer), (flow, dataclasses.replace(flow, latent_dim=9))):

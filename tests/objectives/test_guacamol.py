@@ -1,4 +1,4 @@
-"""Tasks of GuacaMol and PMO: the numbers of the packages themselves, and numbers worked by hand."""
+"""Tasks of GuacaMol and PMO: equal to the packages, and to values worked by hand."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ SPELLINGS = (
 )
 
 
-def one(name: str, smiles: str) -> float:
+def score_of(name: str, smiles: str) -> float:
     return TASKS[name]([smiles])[0]
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_the_scores_are_those_of_the_packages(name):
+def test_task_scores_equal_the_packages(name):
     expected = GOLDEN["scores"][name]
     assert max(expected) > 0.1  # something is there to be got wrong
     assert TASKS[name](GOLDEN["molecules"]) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-def test_the_scores_are_those_of_the_documentation_of_tdc():
+def test_task_scores_equal_the_documentation_of_tdc():
     # https://github.com/mims-harvard/TDC/issues/244: what PyTDC 0.4.7 gave, and what the pages said
     # that had been written with an older one.
     example = "CC(C)(C)[C@H]1CCc2c(sc(NC(=O)COc3ccc(Cl)cc3)c2C(N)=O)C1"
@@ -57,9 +57,9 @@ def test_the_scores_are_those_of_the_documentation_of_tdc():
         ("isomers_c7h8n2o2", 2.1987591132394053e-34, 7.077155389805107e-22),
         ("isomers_c9h10n2o2pf2cl", 1.713908431542013e-15, 3.775134544279098e-11),
     ):
-        assert one(f"pmo/{name}", example) == pytest.approx(today, rel=1e-9)
-        assert one(f"pmo/{name}_prev", example) == pytest.approx(before, rel=1e-9)
-    assert one("pmo/sitagliptin_mpo", example) == pytest.approx(3.34970667598234e-12, rel=1e-9)
+        assert score_of(f"pmo/{name}", example) == pytest.approx(today, rel=1e-9)
+        assert score_of(f"pmo/{name}_prev", example) == pytest.approx(before, rel=1e-9)
+    assert score_of("pmo/sitagliptin_mpo", example) == pytest.approx(3.34970667598234e-12, rel=1e-9)
 
 
 @pytest.mark.parametrize("suite", ["guacamol", "pmo"])
@@ -70,9 +70,9 @@ def test_the_scores_are_those_of_the_documentation_of_tdc():
         *("aripiprazole_similarity", "albuterol_similarity", "mestranol_similarity"),
     ],
 )
-def test_a_target_is_what_is_looked_for_and_nothing_else_is(suite, name):
+def test_task_score_is_1_for_its_target_only(suite, name):
     (target,) = targets(f"{suite}/{name}")
-    assert one(f"{suite}/{name}", target) == 1.0
+    assert score_of(f"{suite}/{name}", target) == 1.0
     assert max(TASKS[f"{suite}/{name}"](zinc()[:50])) < 1.0
 
 
@@ -110,8 +110,8 @@ def bell(distance: float) -> float:
     ],
 )
 @pytest.mark.parametrize("suite", ["guacamol", "pmo"])
-def test_scores_worked_by_hand(suite, name, smiles, score):
-    assert one(f"{suite}/{name}", smiles) == pytest.approx(score, rel=1e-9)
+def test_task_scores_equal_hand_calculation(suite, name, smiles, score):
+    assert score_of(f"{suite}/{name}", smiles) == pytest.approx(score, rel=1e-9)
 
 
 def legacy(mol: Chem.Mol, kind: str):
@@ -125,7 +125,7 @@ def legacy(mol: Chem.Mol, kind: str):
 
 @pytest.mark.skipif(not hasattr(AllChem, "GetMorganFingerprint"), reason="RDKit dropped them")
 @pytest.mark.parametrize("kind", ["ECFP4", "ECFP6", "FCFP4", "AP"])
-def test_the_fingerprints_are_those_of_the_functions_that_guacamol_calls(kind):
+def test_task_fingerprints_equal_the_rdkit_functions_of_guacamol(kind):
     for text in (*NAMED.values(), *zinc()[:50]):
         mol = Chem.MolFromSmiles(text)
         ours, theirs = FINGERPRINTS[kind](mol), legacy(mol, kind)
@@ -141,7 +141,7 @@ def tanimoto(a: str, b: str, kind: str) -> float:
 @pytest.mark.parametrize(
     "smiles", [NAMED["osimertinib"], NAMED["ranolazine"], zinc()[0], zinc()[1]]
 )
-def test_scores_from_the_formulas_of_the_paper(smiles):
+def test_task_scores_equal_the_formulas_of_the_paper(smiles):
     mol = Chem.MolFromSmiles(smiles)
     logp, tpsa = Crippen.MolLogP(mol), Descriptors.TPSA(mol)
     like = {
@@ -176,12 +176,12 @@ def test_scores_from_the_formulas_of_the_paper(smiles):
         ("aripiprazole_similarity", min(like["aripiprazole", "ECFP4"] / 0.75, 1)),
         ("mestranol_similarity", min(like["mestranol", "AP"] / 0.75, 1)),
     ):
-        assert one(f"guacamol/{name}", smiles) == pytest.approx(score, rel=1e-9)
+        assert score_of(f"guacamol/{name}", smiles) == pytest.approx(score, rel=1e-9)
     fcfp4 = min(like["aripiprazole", "FCFP4"] / 0.75, 1)
-    assert one("pmo/aripiprazole_similarity", smiles) == pytest.approx(fcfp4, rel=1e-9)
+    assert score_of("pmo/aripiprazole_similarity", smiles) == pytest.approx(fcfp4, rel=1e-9)
 
 
-def test_valsartan_wants_the_properties_of_sitagliptin():
+def test_valsartan_smarts_scores_properties_of_sitagliptin():
     smiles = "CN(Cc1ccc(-c2ccccc2F)cc1)C(=O)Cc1nc(N)n[nH]1"
     mol, wanted = (Chem.MolFromSmiles(text) for text in (smiles, NAMED["sitagliptin"]))
     score = 1.0
@@ -192,20 +192,22 @@ def test_valsartan_wants_the_properties_of_sitagliptin():
     ):
         score *= bell((measure(mol) - measure(wanted)) / sigma)
     assert 0.1 < score ** (1 / 4) < 1
-    assert one("guacamol/valsartan_smarts", smiles) == pytest.approx(score ** (1 / 4), rel=1e-9)
+    assert score_of("guacamol/valsartan_smarts", smiles) == pytest.approx(
+        score ** (1 / 4), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize(
     ("smiles", "number"),
     [("Cc1ccccc1N", 2), ("CC", 2), ("C1CC12CC2", 17), ("c1cc[nH]c1", 1), ("C[C@H](N)O", 5)],
 )
-def test_what_once_was_taken_for_the_number_of_atoms(smiles, number):
+def test_atoms_in_text_counts_as_earlier_versions_did(smiles, number):
     mol = Chem.MolFromSmiles(smiles)
     assert Chem.MolToSmiles(mol) == smiles
     assert guacamol.atoms_in_text(mol) == number
 
 
-def test_where_the_two_suites_differ_and_where_not():
+def test_suites_guacamol_and_pmo_differ_in_known_tasks_only():
     names = [name.removeprefix("guacamol/") for name in TASKS if name.startswith("guacamol/")]
     differ = {
         name for name in names if TASKS[f"guacamol/{name}"].parts != TASKS[f"pmo/{name}"].parts
@@ -218,7 +220,7 @@ def test_where_the_two_suites_differ_and_where_not():
     }
 
 
-def test_a_suite_is_what_results_are_summed_over():
+def test_suites_have_20_tasks_each():
     assert {name: len(tasks) for name, tasks in SUITES.items()} == {
         "guacamol": 20,
         "pmo": 20,
@@ -235,7 +237,7 @@ def test_a_suite_is_what_results_are_summed_over():
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_task_is_an_objective_as_others_are(name):
+def test_get_objective_of_every_task_scores_maximizes_and_pickles(name):
     made = get_objective(name)
     assert (made.name, made.direction) == (name, "maximize")
     values = made(["CCO", "C1CC", "", "CCN", "CCO"])
@@ -250,7 +252,7 @@ def test_every_task_is_an_objective_as_others_are(name):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_score_belongs_to_the_molecule_not_to_its_spelling_or_place(name):
+def test_task_scores_are_independent_of_spelling_and_order(name):
     task = TASKS[name]
     rows = [task(spellings) for spellings in zip(*SPELLINGS, strict=True)]
     assert rows[0] == pytest.approx(rows[1], rel=1e-12)
@@ -258,7 +260,7 @@ def test_a_score_belongs_to_the_molecule_not_to_its_spelling_or_place(name):
     assert task([spellings[0] for spellings in SPELLINGS[::-1]]) == rows[0][::-1]
 
 
-def test_what_rdkit_cannot_score_is_nan():
+def test_task_score_of_a_failing_part_is_nan():
     def fails(mol: Chem.Mol) -> float:
         raise ValueError("no")
 
@@ -266,7 +268,7 @@ def test_what_rdkit_cannot_score_is_nan():
     assert math.isnan(broken(["C"])[0])
 
 
-def test_the_molecules_that_a_task_names():
+def test_targets_of_every_task_are_its_named_molecules():
     found = {name.partition("/")[2]: targets(name) for name in TASKS}
     assert {text for texts in found.values() for text in texts} == {*NAMED.values()}
     assert found["median2"] == (NAMED["tadalafil"], NAMED["sildenafil"])
@@ -281,7 +283,7 @@ def test_the_molecules_that_a_task_names():
         targets("guacamol/median")
 
 
-def test_an_unknown_task_gets_the_names_of_its_suite_and_no_others():
+def test_get_objective_of_unknown_task_suggests_names_of_its_suite():
     with pytest.raises(UnknownNameError, match="did you mean 'guacamol/osimertinib_mpo'") as caught:
         get_objective("guacamol/osimertinib")
     assert "guacamol/zaleplon_mpo" in str(caught.value)
@@ -293,7 +295,7 @@ def test_an_unknown_task_gets_the_names_of_its_suite_and_no_others():
 
 
 @pytest.mark.slow
-def test_pharmacophores_are_those_of_rdkit() -> None:
+def test_pharmacophores_equal_rdkit() -> None:
     odd = ["C", "[Na+].[Cl-]", "CC.OCCN", "OCC(O)C(O)C(N)c1ccccc1C(=O)O", "C" * 120 + "O"]
     for text in [*zinc()[:3], *odd]:
         mol = Chem.MolFromSmiles(text)

@@ -1,3 +1,5 @@
+"""`parse_objective`, `parse_constraint` and `OptimizationProblem`: objectives and constraints."""
+
 from __future__ import annotations
 
 import contextlib
@@ -57,11 +59,13 @@ def rows(*values: tuple[float, ...]) -> np.ndarray:
         ("command:dock.sh {smiles} --in 3", {"spec": "command:dock.sh {smiles} --in 3"}),
     ],
 )  # fmt: skip
-def test_goals_are_read(text: str, fields: dict[str, object]) -> None:
+def test_parse_objective_reads_spec_direction_and_range(
+    text: str, fields: dict[str, object]
+) -> None:
     assert parse_objective(text) == fields
 
 
-def test_a_goal_as_a_table() -> None:
+def test_parse_objective_of_a_table_reads_and_checks_keys() -> None:
     table = {"objective": "logp", "low": 1, "high": 3, "weight": 2}
     assert parse_objective(table) == {
         "spec": "logp", "direction": "range", "low": 1, "high": 3, "weight": 2,
@@ -80,18 +84,18 @@ def test_a_goal_as_a_table() -> None:
         ("matches:[#6]=O >= 1", {"spec": "matches:[#6]=O", "low": 1.0}),
     ],
 )
-def test_limits_are_read(text: str, fields: dict[str, object]) -> None:
+def test_parse_constraint_reads_spec_and_bounds(text: str, fields: dict[str, object]) -> None:
     assert parse_constraint(text) == fields
 
 
 @pytest.mark.parametrize("text", ["", "logp", "logp < 5", "<= 5", "logp <= five"])
-def test_what_is_no_limit(text: str) -> None:
+def test_parse_constraint_of_invalid_text_raises(text: str) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         parse_constraint(text)
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_a_goal_or_an_error_of_ours(text: str) -> None:
+def test_parse_objective_and_constraint_of_any_text_raise_config_error_only(text: str) -> None:
     for read in (parse_objective, parse_constraint):
         with contextlib.suppress(ConfigError):
             read(text)
@@ -109,12 +113,12 @@ def test_any_text_is_a_goal_or_an_error_of_ours(text: str) -> None:
         ({"direction": "maximize", "weight": math.inf}, "weight must be a positive number"),
     ],
 )
-def test_goals_are_checked(fields: dict[str, object], message: str) -> None:
+def test_objective_with_invalid_fields_raises(fields: dict[str, object], message: str) -> None:
     with pytest.raises((ConfigError, UnknownNameError), match=message):
         Objective(**({"name": "y", "spec": None} | fields))  # type: ignore[arg-type]
 
 
-def test_limits_of_one_value_are_one() -> None:
+def test_merged_joins_constraints_of_one_value() -> None:
     low = Constraint(name="logp", spec="logp", low=1.0)
     both = merged([low, Constraint(name="mw", spec="mw", high=500.0), Constraint(name="logp", spec="logp", high=3.0), Constraint(name="logp", spec="logp", high=4.0)])  # fmt: skip  # noqa: E501
     assert [(x.name, x.low, x.high) for x in both] == [("logp", 1.0, 3.0), ("mw", None, 500.0)]
@@ -124,14 +128,14 @@ def test_limits_of_one_value_are_one() -> None:
 # --- numbers
 
 
-def test_columns_are_turned_so_that_larger_is_better() -> None:
+def test_problem_columns_are_signed_for_maximization() -> None:
     problem = OptimizationProblem(objectives=(UP, DOWN, AMID))
     columns = problem.columns(rows((3.0, 2.0, 2.0), (4.0, 1.0, 0.5), (5.0, 9.0, 4.5)))
     assert columns.tolist() == [[3.0, -2.0, 0.0], [4.0, -1.0, -0.5], [5.0, -9.0, -1.5]]
     assert problem.names == ("up", "down", "amid")
 
 
-def test_desirabilities_by_hand() -> None:
+def test_problem_desirability_equals_hand_calculation() -> None:
     problem = OptimizationProblem(objectives=(UP, DOWN, AMID), combine="desirability")
     values = rows((5.0, 3.0, 2.0), (10.0, 1.0, 4.0), (-1.0, 1.0, 2.0), (20.0, 0.0, 1.0))
     shares = (0.5 * 0.5 * 1.0, 1.0 * 1.0 * 0.5, 0.0, 1.0)
@@ -142,14 +146,14 @@ def test_desirabilities_by_hand() -> None:
     assert heavy.y(rows((5.0, 2.0)))[0, 0] == pytest.approx((0.5 * 0.75**3) ** 0.25)
 
 
-def test_a_sum_by_hand() -> None:
+def test_problem_weighted_sum_equals_hand_calculation() -> None:
     problem = OptimizationProblem(
         objectives=(Objective(**{**vars(UP), "weight": 2.0}), DOWN, AMID), combine="weighted_sum"
     )
     assert problem.y(rows((3.0, 2.0, 4.0))).tolist() == [[6.0 - 2.0 - 1.0]]
 
 
-def test_what_breaks_a_limit_is_below_all_that_does_not() -> None:
+def test_problem_y_of_infeasible_is_below_feasible() -> None:
     limits = (
         Constraint(name="up", spec=None, low=2.0),
         Constraint(name="other", spec=None, high=10.0),
@@ -167,7 +171,7 @@ def test_what_breaks_a_limit_is_below_all_that_does_not() -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-15, 1e-3, 1e3, 1e15])
-def test_violation_and_merit_are_of_one_size_in_every_unit(scale: float) -> None:
+def test_problem_y_scales_violation_with_the_unit(scale: float) -> None:
     problem = OptimizationProblem(
         objectives=(Objective(name="up", direction="maximize", spec=None),),
         constraints=(Constraint(name="b", spec=None, high=5.0),),
@@ -184,7 +188,7 @@ def test_violation_and_merit_are_of_one_size_in_every_unit(scale: float) -> None
 
 
 @pytest.mark.parametrize("value", [0.0, 1e20, -1e-20])
-def test_what_breaks_a_limit_is_below_equal_merits_however_large(value: float) -> None:
+def test_problem_y_of_infeasible_is_below_equal_values_of_any_size(value: float) -> None:
     problem = OptimizationProblem(
         objectives=(UP,), constraints=(Constraint(name="b", spec=None, high=5.0),)
     )
@@ -194,7 +198,7 @@ def test_what_breaks_a_limit_is_below_equal_merits_however_large(value: float) -
     assert nothing_kept[0] > nothing_kept[1]
 
 
-def test_computed_and_measured() -> None:
+def test_problem_separates_computed_and_measured_values() -> None:
     easy = Constraint(name="logp", spec="logp", high=5.0, is_cheap=True)
     problem = OptimizationProblem(objectives=(UP,), constraints=(easy,))
     assert (problem.measured, problem.computed, problem.is_single_objective) == (
@@ -218,7 +222,7 @@ def test_computed_and_measured() -> None:
         lambda r: np.array(r, dtype=np.float64)
     )
 )
-def test_fronts_against_the_definition(y: np.ndarray) -> None:
+def test_pareto_rank_equals_the_definition(y: np.ndarray) -> None:
     def dominated(row: np.ndarray, others: np.ndarray) -> bool:
         return any((o >= row).all() and (o > row).any() for o in others)
 
@@ -234,7 +238,7 @@ def test_fronts_against_the_definition(y: np.ndarray) -> None:
     assert (np.diff(rank[order]) >= 0).all()
 
 
-def test_improvement_is_the_difference_of_hypervolumes() -> None:
+def test_improvement_equals_the_difference_of_hypervolumes() -> None:
     generator = torch.Generator().manual_seed(0)
     there = torch.rand(6, 3, generator=generator, dtype=torch.float64)
     points = 1.2 * torch.rand(20, 3, generator=generator, dtype=torch.float64) - 0.1
@@ -270,7 +274,9 @@ def test_improvement_is_the_difference_of_hypervolumes() -> None:
         ("minimize manual: pIC50", {"direction": "minimize", "spec": "manual: pIC50"}),
     ],
 )
-def test_objective_text_gives_fields(text: str, fields: dict[str, object]) -> None:
+def test_parse_objective_reads_weight_unit_and_desirability(
+    text: str, fields: dict[str, object]
+) -> None:
     assert parse_objective(text) == fields
 
 
@@ -278,14 +284,16 @@ def test_objective_text_gives_fields(text: str, fields: dict[str, object]) -> No
     ("text", "low", "high"),
     [("x in 1..3", 1.0, 3.0), ("x = 2", 2.0, 2.0), ("x>=-1e3", -1e3, None), ("x <= .5", None, 0.5)],
 )
-def test_constraint_text_gives_bounds(text: str, low: float | None, high: float | None) -> None:
+def test_parse_constraint_reads_name_and_bounds(
+    text: str, low: float | None, high: float | None
+) -> None:
     found = parse_constraint(f"amide: {text}")
     assert (found.get("low"), found.get("high")) == (low, high)
     assert (found["name"], found["spec"]) == ("amide", "x")
 
 
 @pytest.mark.parametrize("text", ["minimize x <= 3", "x <= 3, weight 2", "x", "x > 3"])
-def test_constraint_without_bounds_or_with_a_goal_is_refused(text: str) -> None:
+def test_parse_constraint_without_bounds_or_with_direction_raises(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_constraint(text)
 
@@ -300,12 +308,12 @@ def test_constraint_without_bounds_or_with_a_goal_is_refused(text: str) -> None:
         Constraint("rings", spec="rings", low=2.0, high=2.0),
     ],
 )
-def test_formatted_part_is_read_back(part: Objective | Constraint) -> None:
+def test_format_part_is_parsed_to_the_same_part(part: Objective | Constraint) -> None:
     parse = parse_objective if isinstance(part, Objective) else parse_constraint
     assert type(part)(**{"name": part.name, **parse(format_part(part))}) == part
 
 
-def test_objects_and_functions_make_a_problem(tmp_path: Path) -> None:
+def test_parse_problem_of_objects_and_functions_gives_a_problem(tmp_path: Path) -> None:
     def carbons(smiles: str) -> float:
         return float(smiles.count("C"))
 
@@ -325,7 +333,7 @@ def test_objects_and_functions_make_a_problem(tmp_path: Path) -> None:
     assert again.parts == typed.parts
 
 
-def test_constraint_holds_within_rounding() -> None:
+def test_constraint_slack_tolerates_rounding() -> None:
     limit = Constraint("c", high=14e-9)
     values = np.array([14 * 1e-9, 14e-9 * (1 + 1e-8), 14e-9])
     assert (limit.slack(values) >= 0).tolist() == [True, False, True]
@@ -346,7 +354,7 @@ def test_constraint_holds_within_rounding() -> None:
         ("alerts:PAINS+NOPE", [], "no catalog of alerts is called 'NOPE'"),
     ],
 )
-def test_parse_problem_refuses_what_it_would_otherwise_drop_or_never_satisfy(
+def test_parse_problem_of_repeated_or_unsatisfiable_parts_raises(
     tmp_path: Path, objective: str, constraints: list[str], part: str
 ) -> None:
     with pytest.raises(MolvaeError, match=part):

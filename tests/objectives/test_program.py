@@ -1,3 +1,5 @@
+"""`Program`: an external program as scoring function, its input, output, failures and limits."""
+
 from __future__ import annotations
 
 import json
@@ -30,19 +32,19 @@ def program(code: str, *arguments: str, **settings: object) -> Program:
 LENGTHS = "import sys; [print(len(line.strip())) for line in sys.stdin]"
 
 
-def test_a_molecule_as_an_argument() -> None:
+def test_program_gets_the_molecule_as_argument() -> None:
     scored = program("import sys; print('noise'); print(len(sys.argv[1]))", "{smiles}")
     assert scored(["CCO", "C"]) == [3.0, 1.0]
 
 
-def test_no_shell_reads_the_molecule(tmp_path: Path) -> None:
+def test_program_argument_is_not_read_by_a_shell(tmp_path: Path) -> None:
     scored = program("import sys; print(len(sys.argv[1]))", "{smiles}")
     evil = f"C;touch {tmp_path}/evil $(touch {tmp_path}/evil) C"
     assert scored([evil]) == [float(len(evil))]
     assert not (tmp_path / "evil").exists()
 
 
-def test_molecules_on_standard_input() -> None:
+def test_program_gets_molecules_on_standard_input() -> None:
     assert program(LENGTHS)(["CCO"]) == [3.0]
     assert program(LENGTHS, batch_size=2)(["CCO", "C"]) == [3.0, 1.0]
     with pytest.raises(ConfigError, match="takes one molecule, got batch_size 2"):
@@ -69,7 +71,7 @@ def test_molecules_on_standard_input() -> None:
         ("Program X\naffinity,strain\n-7,2\n", [{"affinity": -7.0, "strain": 2.0}]),
     ],
 )
-def test_what_a_program_may_say(text: str, answers: list[object]) -> None:
+def test_parse_output_reads_numbers_json_and_csv(text: str, answers: list[object]) -> None:
     assert repr(parse_output(text, ["CCO"])) == repr(answers)
 
 
@@ -85,11 +87,11 @@ OUTPUT = "Vina\npose 1 Affinity: -7.25 (kcal/mol)\npose 2 Affinity: -8.5 (kcal/m
         (r"pose (?P<pose>\d) Affinity: (?P<affinity>\S+)", {"pose": 2.0, "affinity": -8.5}),
     ],
 )
-def test_a_pattern_finds_the_last_answer_in_any_output(pattern: str, answer: object) -> None:
+def test_parse_output_with_pattern_finds_the_last_match(pattern: str, answer: object) -> None:
     assert parse_output(OUTPUT, ["CCO"], pattern=pattern) == [answer]
 
 
-def test_a_pattern_that_is_not_found_is_named_with_the_end_of_the_output() -> None:
+def test_parse_output_with_unmatched_pattern_raises_with_end_of_output() -> None:
     with pytest.raises(ValueError, match=r"'Energy: .*0 times for 1 molecules.*bye"):
         parse_output(OUTPUT, ["CCO"], pattern=r"Energy: (\S+)")
     assert parse_output("E 1\nE 2\nE 3", ["C", "CC"], pattern=r"E (\d)") == [2.0, 3.0]
@@ -98,9 +100,7 @@ def test_a_pattern_that_is_not_found_is_named_with_the_end_of_the_output() -> No
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_a_program_may_want_a_file_and_print_its_answer_anywhere(
-    tmp_path: Path, keep: bool
-) -> None:
+def test_program_gets_a_file_and_pattern_finds_the_value(tmp_path: Path, keep: bool) -> None:
     code = "import sys; t = open(sys.argv[1]).read(); print('len', t.count('C'), len(t), 'end')"
     command = with_pattern(f'{PYTHON} -c "{code}" {{file}}', r"len 2 (\d+)")
     folder = str(tmp_path / "calls") if keep else None
@@ -109,7 +109,7 @@ def test_a_program_may_want_a_file_and_print_its_answer_anywhere(
     assert len(list(tmp_path.glob("calls/*/molecules.smi"))) == keep
 
 
-def test_rows_are_found_by_their_molecule() -> None:
+def test_parse_output_finds_rows_by_molecule() -> None:
     text = "smiles,y\nC,1\nCCO,2\n"
     assert parse_output(text, ["CCO", "C"]) == [{"y": 2.0}, {"y": 1.0}]
     assert parse_output('[1, {"y": 2}]', ["CCO", "C"]) == [1.0, {"y": 2.0}]
@@ -117,12 +117,12 @@ def test_rows_are_found_by_their_molecule() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "no number", "1\n2\n3 4", "[1, 2]"])
-def test_what_is_not_understood(text: str) -> None:
+def test_parse_output_of_unreadable_text_raises(text: str) -> None:
     with pytest.raises(ValueError, match="expected a number for each of 1 molecules, JSON or CSV"):
         parse_output(text, ["CCO"])
 
 
-def test_failures_say_why_and_where_to_look(tmp_path: Path) -> None:
+def test_program_failure_raises_with_reason_and_log_folder(tmp_path: Path) -> None:
     code = "import sys; print('half', flush=True); print('no pocket', file=sys.stderr); sys.exit(4)"
     failing = program(code, "{smiles}", folder=str(tmp_path / "calls"))
     for call in (1, 2):  # the same molecule again
@@ -139,7 +139,7 @@ def test_failures_say_why_and_where_to_look(tmp_path: Path) -> None:
         program("print('hello')", "{smiles}")(["C"])
 
 
-def test_it_runs_in_its_folder_but_files_are_found_from_here(
+def test_program_runs_in_a_call_folder_with_files_of_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "score.py").write_text("open('out.pdb', 'w').write('x'); print(1.5)")
@@ -161,29 +161,29 @@ def shell(place: Path, script: str, **settings: object) -> Program:
     )
 
 
-def gone(pid: int) -> None:
+def wait_until_gone(pid: int) -> None:
     until(lambda: not alive(pid))
 
 
-def test_program_ending_is_not_waiting_for_what_it_left_behind(tmp_path: Path) -> None:
+def test_program_with_a_background_child_returns_and_ends_the_child(tmp_path: Path) -> None:
     """The child holds the program's output open."""
     made = shell(tmp_path, "sleep 3600 & echo $! > $F/pid; echo 2.5")
     assert made(["C"]) == [2.5]
-    gone(written_pid(tmp_path / "pid"))
+    wait_until_gone(written_pid(tmp_path / "pid"))
 
 
 @pytest.mark.slow
-def test_program_timing_out_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+def test_program_timing_out_is_ended_with_all_its_children(tmp_path: Path) -> None:
     started = "sleep 3600 & echo $! > $F/pid; setsid sleep 3600 & echo $! > $F/apart"
     made = shell(tmp_path, f"{started}; sleep 3600", timeout=3.0)
     with pytest.raises(ObjectiveError, match=r"^no answer within 3 s$"):
         made(["C"])
     for name in ("pid", "apart"):
-        gone(written_pid(tmp_path / name))
+        wait_until_gone(written_pid(tmp_path / name))
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_program_interrupted_is_ended_and_nothing_is_answered(tmp_path: Path) -> None:
+def test_program_interrupted_is_ended_with_its_children(tmp_path: Path) -> None:
     made = shell(tmp_path, "sleep 3600 & echo $! > $F/pid; sleep 3600")
 
     def interrupt() -> None:
@@ -193,22 +193,22 @@ def test_program_interrupted_is_ended_and_nothing_is_answered(tmp_path: Path) ->
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         made(["C"])
-    gone(written_pid(tmp_path / "pid"))
+    wait_until_gone(written_pid(tmp_path / "pid"))
 
 
 @pytest.mark.parametrize("script", ["kill -KILL $$", "kill -TERM $$", "exit 137"])
-def test_program_killed_by_others_is_not_the_molecules_failure(tmp_path: Path, script: str) -> None:
+def test_program_killed_by_a_signal_raises_process_died_error(tmp_path: Path, script: str) -> None:
     with pytest.raises(ProcessDiedError, match=r"was killed \(SIG(KILL|TERM)\)$"):
         shell(tmp_path, script)(["C"])
 
 
-def test_program_ended_by_its_own_fault_has_failed(tmp_path: Path) -> None:
+def test_program_with_segmentation_fault_raises_objective_error(tmp_path: Path) -> None:
     with pytest.raises(ObjectiveError, match="was ended by SIGSEGV: it said nothing") as caught:
         shell(tmp_path, "kill -SEGV $$")(["C"])
     assert type(caught.value) is ObjectiveError
 
 
-def test_program_that_cannot_be_run_is_trouble_of_the_machine(tmp_path: Path) -> None:
+def test_program_not_executable_raises_machine_error(tmp_path: Path) -> None:
     (tmp_path / "not-executable").write_text("x")
     (tmp_path / "calls").write_text("a file, and no folder")
     for command, folder in (
@@ -237,7 +237,7 @@ def test_program_that_cannot_be_run_is_trouble_of_the_machine(tmp_path: Path) ->
         ("inf", "is infinite"),
     ],
 )
-def test_what_a_program_answers_in_place_of_a_number_is_a_failure(
+def test_evaluate_program_output_other_than_numbers_fails(
     printed: str, message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "answer").write_text(printed.encode().decode("unicode_escape"))
@@ -247,7 +247,9 @@ def test_what_a_program_answers_in_place_of_a_number_is_a_failure(
     assert re.search(message, scored.message)
 
 
-def test_output_is_kept_feasible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_keeps_only_head_and_tail_of_long_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(processes, "KEPT_BYTES", 2_000)
     script = "head -c 300000 /dev/zero | tr '\\0' x; echo; echo 7.5; head -c 300000 /dev/zero >&2"
     made = shell(tmp_path, script, folder=str(tmp_path / "calls"))
@@ -265,7 +267,7 @@ def test_output_is_kept_feasible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len(str(caught.value)) < 1_000
 
 
-def test_a_program_that_prints_for_ever_is_ended(
+def test_program_with_endless_output_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "MAX_OUTPUT_BYTES", 1_000_000)
@@ -274,7 +276,7 @@ def test_a_program_that_prints_for_ever_is_ended(
             shell(tmp_path, f"yes {stream}")(["C"])
 
 
-def test_a_long_line_of_bytes_that_are_no_text_becomes_a_short_message(tmp_path: Path) -> None:
+def test_program_error_of_binary_bytes_becomes_a_short_message(tmp_path: Path) -> None:
     (tmp_path / "error").write_bytes(b"\xff\xfe" * 100_000)
     with pytest.raises(ObjectiveError, match=r"ended with status 1: \\xff\\xfe") as caught:
         shell(tmp_path, "cat $F/error >&2; exit 1")(["C"])
@@ -282,7 +284,7 @@ def test_a_long_line_of_bytes_that_are_no_text_becomes_a_short_message(tmp_path:
     assert str(caught.value).isascii()
 
 
-def test_logs_of_a_call_replace_what_the_program_put_there_and_follow_no_link(
+def test_program_logs_replace_files_of_the_program_and_follow_no_link(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "precious").write_text("data")
@@ -294,13 +296,13 @@ def test_logs_of_a_call_replace_what_the_program_put_there_and_follow_no_link(
     assert not (folder / "stdout.txt").is_symlink()
 
 
-def test_a_program_that_does_not_read_its_input_is_no_trouble() -> None:
+def test_program_ignoring_its_input_gives_values() -> None:
     many = ["C" * 1_000] * 200
     code = "for n in range(200): print(n)"
     assert program(code, batch_size=200)(many) == [float(n) for n in range(200)]
 
 
-def test_by_its_name() -> None:
+def test_get_objective_of_a_command_gives_a_program() -> None:
     made = get_objective("command:dock.sh {smiles}", direction="minimize")
     assert isinstance(made, Program)
     assert (made.command, made.direction) == ("dock.sh {smiles}", "minimize")
@@ -311,7 +313,7 @@ def test_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("word", ["{SMILES}", "{smi}", "{mol}", "--in={infile}", "{filename}"])
-def test_program_with_a_mistaken_placeholder_names_the_two_there_are(word: str) -> None:
+def test_program_with_unknown_placeholder_raises_with_the_known_ones(word: str) -> None:
     with pytest.raises(ConfigError, match=r"stands for nothing; write \{smiles\} .* or \{file\}"):
         Program(name="p", direction="maximize", command=f"dock {word}")
 

@@ -1,4 +1,4 @@
-"""Objectives: found by name, right in sign, honest about what they cannot score."""
+"""`get_objective` and `evaluate`: scoring functions by name, their signs and their failures."""
 
 from __future__ import annotations
 
@@ -67,20 +67,20 @@ def user_module(tmp_path, monkeypatch):
         ("rdkit:bertzct", "rdkit:BertzCT", "maximize"),
     ],
 )
-def test_every_property_is_an_objective_in_its_own_sign(name, column, direction):
+def test_get_objective_of_properties_has_value_and_direction(name, column, direction):
     made = get_objective(name)
     assert made.direction == direction
     assert made(SOME) == score(SOME, [column])[:, 0].tolist()
 
 
-def test_the_objective_of_2018():
+def test_get_objective_5_qed_minus_sas_equals_the_formula():
     made = get_objective("5*qed-sas")
     qed, sas = score(SOME, ["QED", "SAS"]).T
     assert made.direction == "maximize"
     assert made(SOME) == pytest.approx((5 * qed - sas).tolist())
 
 
-def test_similarity_is_tanimoto_to_the_target():
+def test_get_objective_similarity_is_tanimoto_to_the_target():
     made = get_objective("similarity:OCC")
     assert made.name == "similarity:CCO"  # the identity of a molecule, however it is written
     values = made([*SOME, "nonsense", *zinc()[:5]])
@@ -92,7 +92,7 @@ def test_similarity_is_tanimoto_to_the_target():
 
 
 @pytest.mark.parametrize("name", ["qed", "5*qed-sas", "similarity:CCO"])
-def test_order_is_kept_and_what_is_no_molecule_is_nan(name):
+def test_objective_values_keep_order_with_nan_for_invalid_molecules(name):
     made = get_objective(name)
     values = made(["CCO", "C1CC", "CCO", ""])
     assert [math.isnan(value) for value in values] == [False, True, False, True]
@@ -100,7 +100,7 @@ def test_order_is_kept_and_what_is_no_molecule_is_nan(name):
     assert made([]) == []
 
 
-def test_a_direction_can_be_set_and_changes_no_value():
+def test_get_objective_direction_changes_no_value():
     up, down = get_objective("logp"), get_objective("logp", direction="minimize")
     assert (up.direction, down.direction) == ("maximize", "minimize")
     assert up(SOME) == down(SOME)
@@ -112,12 +112,12 @@ def test_a_direction_can_be_set_and_changes_no_value():
     ("spec", "meant"),
     [("qde", "qed"), ("penalised-logP1", "penalized_logp"), ("heavyatoms", "heavy_atoms")],
 )
-def test_an_unknown_name_gets_a_suggestion(spec, meant):
+def test_get_objective_of_unknown_name_suggests_the_nearest(spec, meant):
     with pytest.raises(UnknownNameError, match=f"did you mean '{meant}'"):
         get_objective(spec)
 
 
-def test_the_list_is_what_can_be_had():
+def test_list_objectives_gives_available_names_and_directions():
     rows = list_objectives()
     for name, direction, text in rows:
         assert text
@@ -128,7 +128,7 @@ def test_the_list_is_what_can_be_had():
     assert {"qed", "5*qed-sas", "similarity:SMILES", "module:attribute"} <= set(names)
 
 
-def test_a_function_of_a_smiles(user_module):
+def test_get_objective_of_a_function_scores_each_smiles(user_module):
     user_module('def f(smiles):\n    """Letters."""\n    return len(smiles)\n')
     made = get_objective("my_scores:f")
     assert (made.name, made.direction) == ("my_scores:f", "maximize")
@@ -136,7 +136,7 @@ def test_a_function_of_a_smiles(user_module):
     assert get_objective("my_scores:f", direction="minimize").direction == "minimize"
 
 
-def test_a_wrapped_function_is_still_a_function(user_module):
+def test_get_objective_of_wrapped_functions_scores_each_smiles(user_module):
     user_module(
         "import functools\n"
         "@functools.lru_cache\n"
@@ -150,7 +150,7 @@ def test_a_wrapped_function_is_still_a_function(user_module):
     assert get_objective("my_scores:Lab.score")(["CCO"]) == [7.0]
 
 
-def test_a_class_and_an_object_get_a_list(user_module):
+def test_get_objective_of_a_class_or_object_scores_a_list(user_module):
     user_module(
         "class Docking:\n"
         "    name = 'docking'\n"
@@ -167,7 +167,7 @@ def test_a_class_and_an_object_get_a_list(user_module):
         assert made(("CCO", "C")) == [-3.0, -1.0]
 
 
-def test_a_decorated_function_gets_molecules(user_module):
+def test_objective_decorator_passes_molecules_and_registers_the_name(user_module):
     user_module(
         "from molvae import objective\n"
         "@objective('oxygens', direction='minimize')\n"
@@ -189,12 +189,12 @@ def test_a_decorated_function_gets_molecules(user_module):
 
 
 @pytest.mark.parametrize("spec", ["qed", "similarity:CCO", "5*qed-sas"])
-def test_built_in_objectives_survive_pickling(spec):
+def test_built_in_objectives_pickled_give_the_same_values(spec):
     made = get_objective(spec)
     assert pickle.loads(pickle.dumps(made))(SOME) == made(SOME)
 
 
-def test_functions_survive_pickling(user_module):
+def test_objective_of_a_function_pickled_is_equal(user_module):
     user_module("def f(smiles):\n    return 1\n")
     made = get_objective("my_scores:f", direction="minimize")
     assert pickle.loads(pickle.dumps(made)) == made
@@ -214,7 +214,7 @@ def test_functions_survive_pickling(user_module):
         "10**400",
     ],
 )
-def test_what_is_no_real_number_is_nan(user_module, value):
+def test_objective_values_other_than_real_numbers_are_nan(user_module, value):
     user_module(
         f"def f(smiles):\n    return {value}\n"
         f"class Many:\n    def __call__(self, smiles):\n        return [{value} for s in smiles]\n"
@@ -223,7 +223,7 @@ def test_what_is_no_real_number_is_nan(user_module, value):
     assert math.isnan(get_objective("my_scores:Many")(["C"])[0])
 
 
-def test_an_error_names_molecule_place_and_reason_and_is_chained(user_module):
+def test_objective_error_names_molecule_line_and_reason(user_module):
     user_module(
         "from molvae import objective\n"
         "def f(smiles):\n    return 1 / smiles.count('N')\n"
@@ -239,7 +239,7 @@ def test_an_error_names_molecule_place_and_reason_and_is_chained(user_module):
         get_objective("my_scores:Many")(["C", "CC"])
 
 
-def test_the_wrong_number_of_values_is_an_error(user_module):
+def test_objective_with_wrong_number_of_values_raises(user_module):
     user_module("class Many:\n    def __call__(self, smiles):\n        return [1.0]\n")
     with pytest.raises(ObjectiveError, match="1 values for 2 molecules"):
         get_objective("my_scores:Many")(["C", "CC"])
@@ -259,9 +259,9 @@ def test_the_wrong_number_of_values_is_an_error(user_module):
         lambda smiles: np.ones((1, len(smiles))),
     ],
 )
-def test_a_container_whose_elements_are_no_values_is_refused(answer):
+def test_evaluate_containers_without_one_value_per_molecule_raises(answer):
     for ask in (Batched(name="y", direction="maximize", function=answer), answer):
-        ask = ask if isinstance(ask, Batched) else named(ask)
+        ask = ask if isinstance(ask, Batched) else as_objective(ask)
         with pytest.raises(ObjectiveError, match="not one value per molecule"):
             evaluate([EvaluationTask(objective=ask, names=("y",))], ["C", "CC"])
 
@@ -277,12 +277,12 @@ def test_a_container_whose_elements_are_no_values_is_refused(answer):
         lambda smiles: range(1, 1 + len(smiles)),
     ],
 )
-def test_values_in_order_may_stand_in_any_sequence(answer):
-    found = evaluate([EvaluationTask(objective=named(answer), names=("y",))], ["C", "CC"])
+def test_evaluate_accepts_values_in_any_sequence(answer):
+    found = evaluate([EvaluationTask(objective=as_objective(answer), names=("y",))], ["C", "CC"])
     assert [one.values["y"] for one in found] == [1.0, 2.0]
 
 
-def named(function):
+def as_objective(function):
     class Named:
         name, direction = "y", "maximise"
 
@@ -301,7 +301,7 @@ def named(function):
         ("raise SystemExit('usage: ...')\n", "SystemExit: usage"),
     ],
 )
-def test_a_module_that_fails_to_import_shows_its_own_error(user_module, text, says):
+def test_get_objective_of_a_broken_module_raises_its_import_error(user_module, text, says):
     user_module(text)
     with pytest.raises(ObjectiveError, match=says) as caught:
         get_objective("my_scores:f")
@@ -310,18 +310,18 @@ def test_a_module_that_fails_to_import_shows_its_own_error(user_module, text, sa
     assert "neither in" not in str(caught.value)  # the module itself was found
 
 
-def test_a_module_that_is_not_there_is_said_to_be_missing(user_module, tmp_path):
+def test_get_objective_of_a_missing_module_raises_with_the_places_searched(user_module, tmp_path):
     with pytest.raises(ObjectiveError, match=f"neither in {tmp_path} nor an installed package"):
         get_objective("no_such_module:f")
 
 
-def test_a_missing_attribute_gets_a_suggestion(user_module):
+def test_get_objective_of_a_missing_attribute_suggests_the_nearest(user_module):
     user_module("def amides(smiles):\n    return 1\n")
     with pytest.raises(UnknownNameError, match="did you mean 'amides'"):
         get_objective("my_scores:amide")
 
 
-def test_what_cannot_be_called_or_made_is_refused(user_module):
+def test_get_objective_of_uncallable_attribute_raises(user_module):
     user_module(
         "x = 3\n"
         "class NoCall:\n    pass\n"
@@ -339,7 +339,7 @@ def test_what_cannot_be_called_or_made_is_refused(user_module):
         get_objective("my_scores:Odd")
 
 
-def test_names_are_taken_once(monkeypatch):
+def test_objective_decorator_with_taken_or_invalid_name_raises(monkeypatch):
     monkeypatch.setattr(module, "_registered", {})
     objective("mine")(lambda mol: 1.0)
     for name in ("qed", "penalized_logp", "mine"):
@@ -368,7 +368,7 @@ def _another(mol: object) -> float:
         ("elements-outside:", ConfigError),
     ],
 )
-def test_counts_of_nothing_known_are_refused_without_a_log(spec, kind, capfd):
+def test_get_objective_with_invalid_counts_raises_without_rdkit_log(spec, kind, capfd):
     with pytest.raises(kind):
         get_objective(spec)
     assert capfd.readouterr() == ("", "")

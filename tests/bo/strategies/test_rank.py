@@ -1,3 +1,5 @@
+"""Strategy `rank`: its candidates, surrogates, acquisition functions and settings."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -31,15 +33,15 @@ from molvae.chem.fingerprints import DESCRIPTORS
 from molvae.chem.plausibility import Plausibility
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from molvae.latent.branching import Branch
-from tests.contracts import toy_evidence
+from tests.contracts import toy_observations
 from tests.toys import FAMILIES, ToyObjective, ToySpace
 
 SMALL = Rank(n_generations=2, n_offspring=40)
 
 
-def test_what_has_an_alert_is_never_asked_for() -> None:
+def test_rank_with_filters_proposes_no_molecule_with_an_alert() -> None:
     """Of the toy's three families the thiols are among the alerts."""
-    space, observations = ToySpace(), toy_evidence(20)
+    space, observations = ToySpace(), toy_observations(20)
     allowed = dict(zip(space.molecules, passes(space.molecules, ["BRENK"]), strict=True))
     assert set(allowed.values()) == {True, False}, FAMILIES
     plain = [c.smiles for c in SMALL.propose(observations, space, 8, seed=0)]
@@ -50,8 +52,8 @@ def test_what_has_an_alert_is_never_asked_for() -> None:
     assert all(passes(chosen, ["BRENK"]))
 
 
-def test_filters_that_nothing_passes_are_said() -> None:
-    space, observations = ToySpace(), toy_evidence(20)
+def test_rank_with_filters_passing_no_molecule_raises() -> None:
+    space, observations = ToySpace(), toy_observations(20)
     left = {m for m, ok in zip(space.molecules, passes(space.molecules), strict=True) if ok}
     used_up = dataclasses.replace(observations, known=observations.known | left)
     strict = Rank(
@@ -65,7 +67,7 @@ def test_filters_that_nothing_passes_are_said() -> None:
         strict.propose(used_up, space, 2, seed=0)
 
 
-def test_settings_are_checked() -> None:
+def test_rank_invalid_settings_raise() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'BRENK'"):
         Rank(filters=("BRENKS",))
     with pytest.raises(ConfigError, match="must be finite"):
@@ -81,19 +83,19 @@ def test_settings_are_checked() -> None:
     "surrogate",
     ["weighted", "tanimoto", "descriptors", "latent", "linear", "tanimoto*latent"],
 )
-def test_every_surrogate_proposes(surrogate: str) -> None:
+def test_rank_proposes_with_every_surrogate(surrogate: str) -> None:
     strategy = dataclasses.replace(SMALL, surrogate=surrogate)
-    assert len(strategy.propose(toy_evidence(12, pending=3), ToySpace(), 3, seed=0)) == 3
+    assert len(strategy.propose(toy_observations(12, pending=3), ToySpace(), 3, seed=0)) == 3
 
 
-def test_more_told_molecules_than_the_surrogate_takes() -> None:
+def test_rank_with_more_than_max_observations_proposes_new_molecules() -> None:
     """It learns from some of them; none of the others is asked for again."""
-    space, observations = ToySpace(), toy_evidence(60)
+    space, observations = ToySpace(), toy_observations(60)
     chosen = dataclasses.replace(SMALL, max_observations=20).propose(observations, space, 8, seed=0)
     assert not {c.smiles for c in chosen} & observations.known
 
 
-def test_the_decoder_is_tuned_on_the_best_of_a_round_number_of_told_molecules() -> None:
+def test_rank_finetune_every_tunes_on_the_best_molecules() -> None:
     class Counting(ToySpace):
         tunings: list[tuple[str, ...]]
 
@@ -101,7 +103,7 @@ def test_the_decoder_is_tuned_on_the_best_of_a_round_number_of_told_molecules() 
             self.tunings.append(tuple(smiles))
             return self
 
-    space, observations = Counting(), toy_evidence(14)
+    space, observations = Counting(), toy_observations(14)
     space.tunings = []
     strategy = dataclasses.replace(SMALL, finetune_every=5, latent_fraction=1.0)
     for told in (4, 9, 9, 12, 13):
@@ -119,7 +121,7 @@ def test_the_decoder_is_tuned_on_the_best_of_a_round_number_of_told_molecules() 
     assert len(space.tunings) == 2
 
 
-def test_the_best_and_some_others() -> None:
+def test_subsample_best_and_random_keeps_the_best_and_random_others() -> None:
     y = torch.from_numpy(np.random.default_rng(0).permutation(100).astype(float))
     places = subsample_best_and_random(y, 21, seed=0)
     assert places == sorted(set(places))
@@ -179,8 +181,8 @@ HERE = "tests.bo.strategies.test_rank"
 
 
 @pytest.mark.parametrize("noisy", [False, True])
-def test_own_surrogates_propose(noisy: bool) -> None:
-    space, observations = ToySpace(), toy_evidence(20, pending=3)
+def test_rank_with_surrogates_of_a_user_proposes(noisy: bool) -> None:
+    space, observations = ToySpace(), toy_observations(20, pending=3)
     if noisy:
         observations = dataclasses.replace(observations, noise=torch.full_like(observations.y, 0.1))
     moments = RidgeOnMoments()
@@ -195,8 +197,8 @@ def test_own_surrogates_propose(noisy: bool) -> None:
     assert moments.trained_on == (23, 2)  # pending molecules are there
 
 
-def test_own_acquisition_is_what_is_maximized() -> None:
-    space, observations = ToySpace(), toy_evidence(20)
+def test_rank_maximizes_an_acquisition_function_of_a_user() -> None:
+    space, observations = ToySpace(), toy_observations(20)
     values = ToyObjective()
 
     def mean(acquisition: object) -> float:
@@ -208,8 +210,8 @@ def test_own_acquisition_is_what_is_maximized() -> None:
     assert mean(ExpectedImprovement()) > mean(Smallest())
 
 
-def test_own_parts_by_name() -> None:
-    space, observations = ToySpace(), toy_evidence(20)
+def test_rank_parts_of_a_user_by_name_equal_objects() -> None:
+    space, observations = ToySpace(), toy_observations(20)
     text = f"rank:n_offspring=40,surrogate={HERE}:RidgeOnMoments,acquisition={HERE}:Smallest"
     named = get_strategy(text)
     made = Rank(n_offspring=40, surrogate=RidgeOnMoments(), acquisition=Smallest())
@@ -228,9 +230,9 @@ def test_own_parts_by_name() -> None:
 
 
 @pytest.mark.parametrize("strategy", [SMALL, Genetic()])
-def test_equal_values_are_gone_on_from(strategy: Rank | Genetic) -> None:
+def test_strategies_with_equal_values_propose_new_molecules(strategy: Rank | Genetic) -> None:
     """A goal that few molecules meet: until one does, the search looks elsewhere."""
-    observations = toy_evidence(12)
+    observations = toy_observations(12)
     observations = dataclasses.replace(observations, y=torch.zeros_like(observations.y))
     chosen = {c.smiles for c in strategy.propose(observations, ToySpace(), 4, seed=0)}
     assert len(chosen - observations.known) == 4
@@ -253,11 +255,11 @@ class BranchingToySpace(ToySpace):
 
 
 def observed(origins: Sequence[str]) -> Observations:
-    return dataclasses.replace(toy_evidence(len(origins)), origins=tuple(origins))
+    return dataclasses.replace(toy_observations(len(origins)), origins=tuple(origins))
 
 
-def test_branches_are_proposed_by_spaces_that_have_them() -> None:
-    observations = toy_evidence(20)
+def test_rank_proposes_branches_if_the_space_has_them() -> None:
+    observations = toy_observations(20)
     strategy = dataclasses.replace(SMALL, latent_fraction=1.0, branch_fraction=1.0)
     chosen = strategy.propose(observations, BranchingToySpace(), 8, seed=0)
     assert {c.operator for c in chosen} == {"branch"}
@@ -265,11 +267,11 @@ def test_branches_are_proposed_by_spaces_that_have_them() -> None:
     assert {c.operator for c in strategy.propose(observations, ToySpace(), 8, seed=0)} == {"latent"}
 
 
-def test_shares_follow_success() -> None:
+def test_rank_shares_of_operators_follow_success() -> None:
     strategy = Rank()
-    initial = strategy.shares(toy_evidence(20))
+    initial = strategy.shares(toy_observations(20))
     assert sum(initial.values()) == pytest.approx(1)
-    assert strategy.shares(toy_evidence(20), branches=False, screens=False) == {
+    assert strategy.shares(toy_observations(20), branches=False, screens=False) == {
         "latent": 0.5,
         "branch": 0.0,
         "graph": 0.5,
@@ -283,32 +285,32 @@ def test_shares_follow_success() -> None:
     assert only["graph"] == only["screen"] == 0.0
 
 
-def test_kappa_grows_with_the_number_of_values() -> None:
-    few, many, rng = toy_evidence(10), toy_evidence(40), np.random.default_rng
+def test_rank_kappa_grows_with_the_number_of_values() -> None:
+    few, many, rng = toy_observations(10), toy_observations(40), np.random.default_rng
     strategy = Rank(n_cautious=40)
     kappas = [strategy._acquisition(o, 200, rng(0)).kappas.max() for o in (few, many)]
     assert kappas[0] < 1.01 < 3.5 < kappas[1] <= 4
-    very_few = strategy._acquisition(toy_evidence(2), 200, rng(0)).kappas.max()
+    very_few = strategy._acquisition(toy_observations(2), 200, rng(0)).kappas.max()
     assert 0.4 < very_few <= 0.5
     assert Rank(n_cautious=0)._acquisition(few, 200, rng(0)).kappas.max() > 3.5
 
 
-def test_implausible_molecules_are_not_proposed() -> None:
+def test_rank_and_ga_propose_no_implausible_molecules() -> None:
     space, check = ToySpace(), Plausibility(catalogs=("BRENK",), allowed=frozenset())
-    observations = dataclasses.replace(toy_evidence(20), plausibility=check)
+    observations = dataclasses.replace(toy_observations(20), plausibility=check)
     for strategy in (SMALL, Genetic()):
         chosen = strategy.propose(observations, space, 4, seed=0)
         assert all(check.accepts(c.smiles) for c in chosen)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_batch_is_full_where_few_candidates_are_unlike_each_other(seed: int) -> None:
+def test_rank_fills_the_batch_from_few_plausible_molecules(seed: int) -> None:
     few = Plausibility(catalogs=("BRENK",), allowed=frozenset())
-    observations = dataclasses.replace(toy_evidence(20), plausibility=few)
+    observations = dataclasses.replace(toy_observations(20), plausibility=few)
     assert len(SMALL.propose(observations, ToySpace(), 6, seed=seed)) == 6
 
 
-def test_analogues_are_stayed_near_at_first() -> None:
+def test_similarity_floor_of_a_series_falls_with_proposals() -> None:
     series = [f"O=C(Nc1ccc({r})cc1)c1ccccc1" for r in ("C", "CC", "F", "Cl", "OC", "N", "O", "Br")]
     space = ToySpace()
 
@@ -316,7 +318,7 @@ def test_analogues_are_stayed_near_at_first() -> None:
         origins = ["start"] * (len(smiles) - proposed) + ["rank graph"] * proposed
         return similarity_floor(
             dataclasses.replace(
-                toy_evidence(0),
+                toy_observations(0),
                 smiles=tuple(smiles),
                 z=torch.zeros(len(smiles), space.dim, dtype=torch.float64),
                 y=torch.zeros(len(smiles), 1, dtype=torch.float64),
@@ -331,7 +333,7 @@ def test_analogues_are_stayed_near_at_first() -> None:
     assert floor(["CCO", "c1ccccc1", "CC(=O)NCC#N", "C1CCNCC1"], 0) == 0
 
 
-def test_recorded_settings_of_earlier_versions_stay() -> None:
+def test_recorded_strategy_of_earlier_versions_keeps_old_settings() -> None:
     recorded = recorded_strategy("rank", {"latent": 0.5, "children": 40})
     assert recorded == Rank(
         n_generations=2,

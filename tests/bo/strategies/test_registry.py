@@ -1,3 +1,5 @@
+"""`get_strategy`: strategies by name and settings, and what all of them do."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -26,7 +28,7 @@ from molvae.bo.strategies.thompson import Thompson
 from molvae.bo.strategies.turbo import Turbo
 from molvae.config import STRATEGIES, is_imported
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
-from tests.contracts import LearningStrategyContract, StrategyContract, toy_evidence
+from tests.contracts import LearningStrategyContract, StrategyContract, toy_observations
 from tests.toys import ToySpace
 
 
@@ -80,7 +82,7 @@ class TestGenetic(StrategyContract):
         return Genetic()
 
 
-def test_names_are_those_of_the_table() -> None:
+def test_get_strategy_gives_the_strategy_of_every_registered_name() -> None:
     assert all(get_strategy(name).name == name for name in STRATEGIES)
 
 
@@ -92,7 +94,7 @@ class HillClimb:
     step: float = 0.5
 
 
-def test_one_line_adds_a_strategy_with_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registry_entry_adds_a_strategy_with_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_imported("hill-climb:step=0.25")
     monkeypatch.setitem(STRATEGIES, "hill-climb", f"{__name__}:HillClimb")
     assert not is_imported("hill-climb:step=0.25")
@@ -102,19 +104,19 @@ def test_one_line_adds_a_strategy_with_settings(monkeypatch: pytest.MonkeyPatch)
         get_strategy("hill-climb:steps=1")
 
 
-def test_settings_are_passed_and_checked() -> None:
+def test_get_strategy_passes_and_checks_settings() -> None:
     assert get_strategy("log-ei", num_restarts=8) == LogEI(num_restarts=8)
     with pytest.raises(UnknownNameError, match="did you mean 'log-ei'"):
         get_strategy("logei")
     with pytest.raises(UnknownNameError, match="did you mean 'num_restarts'"):
         get_strategy("log-ei", num_restart=8)
-    with pytest.raises(ConfigError, match="num_restarts must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match=r"num_restarts.*got 0"):
         get_strategy("log-ei", num_restarts=0)
-    with pytest.raises(ConfigError, match="local_fraction must lie in"):
+    with pytest.raises(ConfigError, match="local_fraction"):
         get_strategy("thompson", local_fraction=1.5)
 
 
-def test_settings_can_be_written_after_the_name() -> None:
+def test_get_strategy_reads_settings_after_the_name() -> None:
     written = (
         "rank:latent_fraction=0.25, n_generations=3,filters=PAINS+BRENK,surrogate=tanimoto+latent"
     )
@@ -132,7 +134,7 @@ def test_settings_can_be_written_after_the_name() -> None:
     assert format_strategy("mine", {"a": 1}) == "<mine: an object of Python>"
     with pytest.raises(ConfigError, match=r"n_generations must be a number \(int\), got '1.5'"):
         get_strategy("rank:n_generations=1.5")
-    with pytest.raises(ConfigError, match=r"n_generations must be a number \(int\), got '1_0'"):
+    with pytest.raises(ConfigError, match=r"n_generations.*got '1_0'"):
         get_strategy("rank:n_generations=1_0")
     for twice in ("latent_fraction=0.8,latent_fraction=0.2", "latent=0.8, latent_fraction=0.2"):
         with pytest.raises(ConfigError, match="latent_fraction is given twice"):
@@ -141,7 +143,7 @@ def test_settings_can_be_written_after_the_name() -> None:
         get_strategy("rank:latent_fraction")
     with pytest.raises(UnknownNameError, match="did you mean 'latent_fraction'"):
         get_strategy("rank:latent_fractions=1")
-    with pytest.raises(ConfigError, match="latent_fraction must lie in"):
+    with pytest.raises(ConfigError, match="latent_fraction"):
         get_strategy("rank:latent_fraction=2")
 
 
@@ -174,7 +176,7 @@ def test_settings_can_be_written_after_the_name() -> None:
         ("ga:population=50,patience=3", "ga:population_size=50,max_generations=3"),
     ],
 )
-def test_settings_of_earlier_versions_are_read_and_never_written(old: str, new: str) -> None:
+def test_get_strategy_reads_settings_of_earlier_versions(old: str, new: str) -> None:
     made = get_strategy(old)
     assert made == get_strategy(new)
     name, _, text = old.partition(":")
@@ -193,7 +195,7 @@ def test_settings_of_earlier_versions_are_read_and_never_written(old: str, new: 
 
 @pytest.mark.parametrize("strategy", [LogEI(), Thompson()])
 @pytest.mark.parametrize("y", [[], [1.0], [2.0, 2.0, 2.0]])
-def test_too_few_values_are_no_reason_to_guess(strategy: LogEI | Thompson, y: list[float]) -> None:
+def test_strategies_with_too_few_values_raise(strategy: LogEI | Thompson, y: list[float]) -> None:
     space = ToySpace()
     molecules = space.molecules[: len(y)]
     observations = Observations(
@@ -211,8 +213,8 @@ def test_too_few_values_are_no_reason_to_guess(strategy: LogEI | Thompson, y: li
 @pytest.mark.parametrize(
     "strategy", [Random(), LogEI(raw_samples=16, max_iterations=5), Thompson(n_candidates=64)]
 )
-def test_exhausted_patience_is_said(strategy: Random) -> None:
-    space, observations = ToySpace(), toy_evidence()
+def test_strategies_without_new_molecules_raise(strategy: Random) -> None:
+    space, observations = ToySpace(), toy_observations()
     everything = Observations(
         smiles=observations.smiles,
         z=observations.z,
@@ -221,7 +223,7 @@ def test_exhausted_patience_is_said(strategy: Random) -> None:
         known=frozenset(space.molecules),
         bounds=observations.bounds,
     )
-    with pytest.raises(CampaignError, match="no new molecule after"):
+    with pytest.raises(CampaignError, match="no new molecule"):
         strategy.propose(everything, space, 1, seed=0)
 
 
@@ -229,9 +231,9 @@ def test_exhausted_patience_is_said(strategy: Random) -> None:
     "strategy",
     [LogEI(num_restarts=2, raw_samples=16, max_iterations=10), Thompson(n_candidates=64)],
 )
-def test_molecules_outside_the_box_and_twins_are_evidence_too(strategy: LogEI) -> None:
+def test_strategies_accept_observations_outside_bounds_and_equal_z(strategy: LogEI) -> None:
     """Given molecules may lie outside the box, and two may have the same vector."""
-    space, observations = ToySpace(), toy_evidence()
+    space, observations = ToySpace(), toy_observations()
     z = observations.z.clone()
     z[0], z[1] = 3 * space.bounds[1], z[2]
     odd = Observations(
@@ -245,10 +247,10 @@ def test_molecules_outside_the_box_and_twins_are_evidence_too(strategy: LogEI) -
     assert len(strategy.propose(odd, space, 2, seed=0)) == 2
 
 
-def test_64_dimensions() -> None:
+def test_strategies_propose_in_64_dimensions() -> None:
     """The real size of a latent space: fewer steps, the same code paths."""
     space = ToySpace()
-    small = toy_evidence(n=10)
+    small = toy_observations(n=10)
     generator = torch.Generator().manual_seed(0)
     z = torch.cat([small.z, torch.randn(10, 61, generator=generator, dtype=torch.float64)], dim=1)
     observations = Observations(
@@ -287,9 +289,11 @@ def test_64_dimensions() -> None:
 @pytest.mark.parametrize(
     "strategy", [LogEI(num_restarts=2, raw_samples=32, max_iterations=20), Thompson()]
 )
-def test_the_best_molecule_may_lie_outside_the_box(strategy: LogEI | Thompson) -> None:
+def test_strategies_propose_with_the_best_molecule_outside_bounds(
+    strategy: LogEI | Thompson,
+) -> None:
     space = ToySpace()
-    observations = toy_evidence(12)
+    observations = toy_observations(12)
     narrow = dataclasses.replace(
         observations,
         bounds=torch.stack(
@@ -300,9 +304,9 @@ def test_the_best_molecule_may_lie_outside_the_box(strategy: LogEI | Thompson) -
     assert len({candidate.smiles for candidate in chosen} - narrow.known) == 3
 
 
-def test_gradient_climbs_a_property_head() -> None:
+def test_gradient_ascends_a_property_head() -> None:
     """Down the distance to the toy's hill top, whatever the told values are."""
-    space, observations = ToySpace(), toy_evidence(12)
+    space, observations = ToySpace(), toy_observations(12)
     misleading = dataclasses.replace(observations, y=observations.y.flip(0))
     climbed = Gradient(head="-distance", step_size=0.03, sigma=0.05).propose(
         misleading, space, 4, seed=0

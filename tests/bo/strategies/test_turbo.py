@@ -1,3 +1,5 @@
+"""Strategy `turbo`: side length and restarts of the trust region."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -7,7 +9,7 @@ import torch
 
 from molvae.bo.strategies.turbo import Turbo
 from molvae.errors import ConfigError
-from tests.contracts import toy_evidence
+from tests.contracts import toy_observations
 from tests.toys import ToySpace
 
 TURBO = Turbo()
@@ -19,7 +21,7 @@ def region(*batches: float) -> tuple[float, int]:
     return TURBO.region(y, 8, 16)
 
 
-def test_the_side_doubles_with_success_and_halves_with_failure() -> None:
+def test_turbo_side_doubles_with_success_and_halves_with_failure() -> None:
     assert region(1.0) == (0.8, 0)
     assert region(1.0, 2.0, 3.0) == (1.6, 0)
     assert region(*(float(i) for i in range(1, 12))) == (1.6, 0)
@@ -30,7 +32,7 @@ def test_the_side_doubles_with_success_and_halves_with_failure() -> None:
     assert region(0.0, 0.0, 1.0, 1.0005, 1.0005) == (0.4, 0)
 
 
-def test_a_side_too_short_is_a_new_beginning_that_forgets() -> None:
+def test_turbo_restarts_after_the_side_is_too_short() -> None:
     lost = [1.0, *[0.0] * 14]  # 7 halvings of 0.8
     assert region(*lost) == (0.8, 8 * 15)
     # Draws from the prior come first (20 of them), and count as neither success nor failure.
@@ -40,7 +42,7 @@ def test_a_side_too_short_is_a_new_beginning_that_forgets() -> None:
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1.0, -50.0), (1e-9, 0.0), (1e9, 1e3)])
-def test_region_in_another_unit_is_the_same(scale: float, shift: float) -> None:
+def test_turbo_region_in_another_unit_is_the_same(scale: float, shift: float) -> None:
     for seed in range(20):
         y = torch.randn(120, generator=torch.Generator().manual_seed(seed)).double()
         y += torch.linspace(0, 1, 120)  # some successes
@@ -48,7 +50,7 @@ def test_region_in_another_unit_is_the_same(scale: float, shift: float) -> None:
 
 
 @pytest.mark.parametrize("d", [8, 32])
-def test_the_initial_design_counts_as_no_batch(d: int) -> None:
+def test_turbo_initial_molecules_count_as_no_batch(d: int) -> None:
     y = torch.rand(100, generator=torch.Generator().manual_seed(0)).double()
     start = torch.zeros(100, dtype=torch.bool)
     assert TURBO.region(y, 10, d, start) == (0.8, 0)
@@ -59,15 +61,15 @@ def test_the_initial_design_counts_as_no_batch(d: int) -> None:
     assert TURBO.region(worse, 10, d, own)[0] < 0.8
 
 
-def test_a_batch_that_is_not_told_in_full_is_not_judged() -> None:
+def test_turbo_incomplete_batch_changes_no_side() -> None:
     y = torch.tensor([1.0] * 8 + [0.0] * 15, dtype=torch.float64)
     assert TURBO.region(y, 8, 16) == (0.8, 0)
     assert TURBO.region(torch.cat([y, y.new_zeros(1)]), 8, 16) == (0.4, 0)
 
 
-def test_propose_takes_the_initial_design_from_the_origins() -> None:
+def test_turbo_propose_finds_initial_molecules_by_their_origin() -> None:
     """With 8 dimensions and batches of 10, 100 random values would be a restart that forgets."""
-    observations = replace(toy_evidence(60), origins=("start",) * 60)
+    observations = replace(toy_observations(60), origins=("start",) * 60)
     counted = replace(observations, origins=("turbo",) * 60)
 
     class Seen(Turbo):
@@ -81,6 +83,6 @@ def test_propose_takes_the_initial_design_from_the_origins() -> None:
     assert seen == [0, 60]
 
 
-def test_sides_are_checked() -> None:
+def test_turbo_invalid_sides_raise() -> None:
     with pytest.raises(ConfigError, match="length_min must lie"):
         Turbo(length_init=0.001)
