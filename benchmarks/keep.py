@@ -59,7 +59,7 @@ def qed(smiles: str) -> float:
 
 
 def docking(smiles: str) -> float:
-    """Another one."""
+    """Another objective that only a call can tell."""
     return float(docked([smiles])[0])
 
 

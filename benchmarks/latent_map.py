@@ -296,12 +296,12 @@ def aminated(smiles: str) -> str | None:
 
 
 def standard_error(values: NDArray[np.float64]) -> float:
-    """Of a mean; 0 for a single value."""
+    """Standard error of a mean; 0 for a single value."""
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 def crossing(x: Sequence[float], y: Sequence[float], level: float) -> float | None:
-    """Where a rising line through points comes to a level; None if it does not."""
+    """Place at which a rising line through points reaches a level; None if it does not."""
     for (x0, y0), (x1, y1) in pairwise(zip(x, y, strict=True)):
         if y0 <= level < y1:
             return x0 + (x1 - x0) * (level - y0) / (y1 - y0)
@@ -315,7 +315,7 @@ def at(x: Sequence[float], y: Sequence[float | None], where: float) -> float:
 
 
 def up_or_down(head: str) -> str:
-    """What is climbed, in words."""
+    """The climbed value and its direction, in words."""
     return f"{head.removeprefix('-')} {'down' if head.startswith('-') else 'up'}"
 
 

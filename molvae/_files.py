@@ -47,7 +47,7 @@ class Kind:
     """A kind of output."""
 
     name: str
-    """For messages, with an article."""
+    """The kind's name in messages, with an article."""
     error: type[MolvaeError]
     """Raised if such an output cannot be written."""
     stamp: str = ""

@@ -84,7 +84,7 @@ def reference_of(molecules: Sequence[str], jobs: int, **more: Any) -> Reference:
 
 
 def material(data: Path, other: str, sizes: Sizes, jobs: int) -> Material:
-    """Of a prepared data set; outliers are absurd molecules and those of another data set."""
+    """Material from a prepared data set; outliers are absurd molecules and those of another one."""
     test, train = (load_split(data, split) for split in ("test", "train"))
     fcd = chemnet_statistics(test, workers=jobs) if sizes.fcd else None
     reference = reference_of(test, jobs, fcd=fcd, training=frozenset(train))

@@ -1,4 +1,4 @@
-"""What is made from the results alone: `docs/benchmarks.md`, its figures, the README's table."""
+"""Pages made from the results alone: `docs/benchmarks.md`, its figures, the README's table."""
 
 from __future__ import annotations
 

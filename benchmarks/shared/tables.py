@@ -14,7 +14,7 @@ from benchmarks.shared.run import plain
 from molvae.config import DEFAULT_PROPERTIES
 
 TITLES = {"zinc250k": "ZINC250k", "qm9": "QM9"}
-"""What bundled models, and their data sets, are called."""
+"""Titles of bundled models and of their data sets."""
 NONE = "-"
 
 
@@ -42,7 +42,7 @@ def columns(rows: Iterable[Any], cells: Mapping[str, Callable[[Any], str]]) -> l
 def transposed(
     rows: Mapping[str, Any], cells: Mapping[str, Callable[[Any], str]], label: str = "measure"
 ) -> list[str]:
-    """The same with a column for each row, by its title; lines without any value are left out."""
+    """A table with a column for each row, by its title; lines without any value are left out."""
     lines = [[name, *(cell(row) for row in rows.values())] for name, cell in cells.items()]
     return markdown([label, *rows], [line for line in lines if {*line[1:]} != {NONE}])
 

@@ -38,9 +38,9 @@ class AscentTarget:
     """A differentiable function of z to maximize, and how it is shown."""
 
     name: str
-    """QED, or -SAS to go down."""
+    """Name of the value, such as QED, or -SAS to go down."""
     up: Callable[[Tensor], Tensor]
-    """`n x d` to `n`, larger is better; differentiable."""
+    """Differentiable function from `n x d` to `n`; larger is better."""
     sign: float = 1.0
     """-1 if the value shown is small where `up` is large."""
     measure: Callable[[Sequence[str]], Sequence[float]] | None = None
@@ -58,14 +58,15 @@ class AscentPath:
     sign: float
     """-1 if smaller values are better."""
     predicted: tuple[float, ...]
-    """At each vector of the path."""
+    """Predicted value at each vector of the path."""
     true: tuple[float, ...]
     """Value of each segment's molecule; NaN where unknown."""
     started_outside: bool
     """The start lies outside of the space's bounds, which were widened to hold it."""
     ended: Ended
-    """`converged`: no step leads higher by half of what the gradient predicts. `max_steps`: all
-    steps were taken. `bounded`: steps that lead higher lead below `min_percentile`.
+    """Reason for the end. `converged`: no step leads higher by half of what the gradient predicts.
+    `max_steps`: all steps were taken. `bounded`: steps that lead higher lead below
+    `min_percentile`.
     """
 
     @property
@@ -291,7 +292,7 @@ def ascend(
 
 
 def _slope(up: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
-    """Values and gradients."""
+    """Values at vectors, and their gradients."""
     z = z.detach().requires_grad_()
     with torch.enable_grad():
         values = up(z)

@@ -35,7 +35,7 @@ class Comparison:
     """Several campaigns, side by side."""
 
     names: tuple[str, ...]
-    """Of the campaign files, without those parts of their paths that all have."""
+    """Names of the campaigns: paths of their files without the parts that all have."""
     campaigns: tuple[CampaignSummary, ...]
     curves: tuple[list[float], ...]
     """Best feasible value or score, or the hypervolume, after each evaluation."""

@@ -33,7 +33,7 @@ class LatentDirection:
     name: str
     """Name of the value."""
     unit: Tensor
-    """`d`, float64, of length 1."""
+    """Unit vector, `d`, float64."""
     slope: float
     """Growth for each unit of length, if the value were linear in z."""
     r2: float

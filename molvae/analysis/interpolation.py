@@ -46,7 +46,7 @@ class Segment:
     one; NaN without a molecule.
     """
     properties: dict[str, float]
-    """By name; NaN without a molecule, or where a property cannot be computed."""
+    """Properties by name; NaN without a molecule, or where one cannot be computed."""
     percentile: float
     """Density percentile of the first vector, see `LatentSpace.density_percentile`."""
 
@@ -68,7 +68,7 @@ class LatentPath:
     molecule, 2 at the third), else the distance from the start in z.
     """
     z: Tensor
-    """`n x d`, float64."""
+    """Latent vectors of the path, `n x d`, float64."""
     decoded: tuple[str | None, ...]
     """Molecule at each vector."""
     log_density: tuple[float, ...]
@@ -85,7 +85,7 @@ class LatentPath:
 
     @property
     def length(self) -> float:
-        """Length in z."""
+        """Length of the path in z."""
         return float((self.z[1:] - self.z[:-1]).norm(dim=1).sum())
 
     def table(self) -> pd.DataFrame:

@@ -44,11 +44,11 @@ class ProjectedMolecule:
     value: float
     """Value that the map is colored by; NaN where unknown."""
     kind: Kind
-    """`data`: the projection was fitted to it. `overlay`: shown on the map. `start`, `new`: a trial
-    of a campaign, of the initial design or proposed.
+    """Role on the map. `data`: the projection was fitted to it. `overlay`: shown on it. `start`,
+    `new`: a trial of a campaign, of the initial design or proposed.
     """
     label: str = ""
-    """Of the overlay: number from 1, or the trial's id."""
+    """Label of an overlaid molecule: its number from 1, or its trial's id."""
 
 
 @dataclass(frozen=True, kw_only=True)

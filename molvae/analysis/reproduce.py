@@ -98,7 +98,7 @@ def flat(settings: Any, name: str = "") -> list[tuple[str, str]]:
 
 
 def versions(campaign: Campaign) -> list[tuple[str, str, str]]:
-    """Of each package: its name, its version when the campaign began, and now."""
+    """Packages with their versions: name, version when the campaign was created, and now."""
     from molvae._version import versions as versions_now
 
     then, now = campaign.metadata.get("versions") or {}, versions_now()

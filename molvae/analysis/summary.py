@@ -338,7 +338,7 @@ def best_so_far(values: Sequence[float], columns: Sequence[float]) -> list[float
 
 
 def evenly(items: Sequence[Any], most: int) -> list[Any]:
-    """So many items at most, evenly from the first to the last.
+    """At most `most` items, evenly spaced from the first to the last.
 
     >>> evenly("abcdefg", 3)
     ['a', 'd', 'g']

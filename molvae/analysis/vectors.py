@@ -64,7 +64,7 @@ def similarities(smiles: Sequence[str | None], to: Sequence[str]) -> NDArray[np.
 def described(
     smiles: Sequence[str | None], to: Sequence[str], properties: Sequence[str]
 ) -> list[tuple[tuple[float, ...], dict[str, float]]]:
-    """For each molecule its `similarities` and its properties by name; NaN for None."""
+    """Similarities and properties by name of each molecule; NaN for None."""
     numbers = score([molecule or "" for molecule in smiles], properties).tolist()
     return [
         (tuple(similar), dict(zip(properties, values, strict=True)))

@@ -15,7 +15,7 @@ from linear_operator import to_linear_operator
 from torch import Tensor
 
 LEAST_AMPLITUDE = 1e-3
-"""As a share of the squared range: if nearly all values are equal, the next one may differ."""
+"""Smallest amplitude as a share of the squared range: nearly equal values may differ next time."""
 
 
 def least_amplitude(y: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class ExactGP(Model):
 
     @property
     def num_outputs(self) -> int:
-        """One."""
+        """Number of outputs of the model: one value."""
         return 1
 
     def posterior(

@@ -96,7 +96,7 @@ def multi_fidelity_gp(
 
     Args:
         y: Scores of `n` evaluations, each transformed by its own fidelity.
-        fidelity: Their numbers, and those of pending evaluations, `n + p`.
+        fidelity: Numbers of their fidelities, and those of pending evaluations, `n + p`.
         gram: Of the features of the evaluated molecules, then of the pending ones, which count as
             measured at their predicted means.
         kernel: See `molecule_gp`.
@@ -156,8 +156,8 @@ def fidelity_gp(
     Args:
         observations: The data.
         scores: Of the molecules evaluated at the objective, of which `train` are used, `n`.
-        train: Their indices.
-        features: Of molecules with their vectors.
+        train: Indices of molecules.
+        features: Features of molecules with their vectors.
         bounds: The box of z, `2 x d`.
         kernel: See `molecule_gp`.
         max_observations: Evaluations of each fidelity to use, at most.

@@ -25,7 +25,7 @@ MAX_CACHED = 64
 
 
 class Weights(NamedTuple):
-    """Of kernels and noise; those of the kernels sum to 1."""
+    """Weights of kernels, which sum to 1, and of the noise."""
 
     kernels: tuple[float, ...]
     noise: float
@@ -41,9 +41,9 @@ def weights_of(
 
     Args:
         matrices: The kernels' matrices of molecules, `n x f` to `k x n x n`.
-        names: Of the kernels.
+        names: Names of the kernels.
         x: Molecules in the order in which they were observed, `n x f`.
-        y: Their scores, `n`, of which only the order matters.
+        y: Scores of the molecules, `n`, of which only the order matters.
         noise: Known variances of the scores, `n`.
     """
     n = learned_from(len(y))

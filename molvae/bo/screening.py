@@ -101,7 +101,7 @@ def with_library(strategy: Strategy | None, folder: str | Path) -> tuple[Strateg
 def neighbors_of_best(
     library: Library, observations: Observations, n_best: int, n: int
 ) -> dict[str, dict[str, tuple[str, ...]]]:
-    """By operator: the `n` neighbors of each of the best molecules, with these as parents.
+    """The `n` neighbors of each of the best molecules, by operator, with these as parents.
 
     Operators are `latent`, the nearest in z, and `fingerprint`, the most similar ones.
     """

@@ -41,7 +41,7 @@ FIT_STEPS = 50  # optimization steps for the hyperparameters of a GP over z
 LENGTHSCALE_SPREAD = 0.75  # standard deviation of the logarithm of its length scale
 
 MIN_STDV = 1e-150
-"""Of values to standardize; BoTorch's default, 1e-8, would not scale values in small units."""
+"""Least standard deviation of values to standardize; BoTorch's 1e-8 would not scale small units."""
 
 
 NOISE = 1e-3  # variance of a value around the modeled one, as a share of the amplitude
@@ -121,7 +121,7 @@ def predict_gp(
     """Candidates with predictions by a GP over z; without, if there are several values.
 
     Args:
-        candidates: Of a strategy.
+        candidates: Candidates of a strategy.
         model: Fitted to the scores of the observations.
     """
     if observations.problem is not None or not candidates:
@@ -294,11 +294,11 @@ def max_likelihood_amplitude(
     """The maximum likelihood variance of a process with mean 0.
 
     Args:
-        correlations: Of its values, `n x n`.
+        correlations: Correlations of its values, `n x n`.
         y: Values, `n x 1`.
         factor: The Cholesky factor of the correlations plus `share`.
         noise: Known variances of the values, `n`; without, the amplitude has a closed form.
-        share: Of further noise in the amplitude.
+        share: Share of further noise in the amplitude.
     """
     floor = least_amplitude(y)
     half = torch.linalg.solve_triangular(factor, y, upper=False)

@@ -46,7 +46,7 @@ class DaskExecutor:
         self.address, self._key = address, key_of(payload)
         self._plugin = f"molvae-{self._key}"
         self._workers: dict[str, str | None] = {}
-        """By address of a worker that has answered: why it gets no calls; None if it gets some."""
+        """Why a worker that has answered gets no calls, by its address; None: it gets some."""
         self._asked = set[str]()
         """Workers that have not answered yet."""
         self._restarting = set[str]()

@@ -52,7 +52,7 @@ class OutageDetector:
     """
 
     most: int
-    """0: nothing is held back."""
+    """Most failures that are held back; 0: none."""
     worked: bool
     """A call has worked, in this run or an earlier one."""
     held: list[UnrecordedFailure] = field(default_factory=list)
@@ -107,7 +107,7 @@ class OutageDetector:
         return self._of_idle_workers(self.most)
 
     def last_suspects(self) -> list[UnrecordedFailure]:
-        """At the end of a run: failures of a worker on which nothing worked, while others did."""
+        """Failures of a worker on which nothing worked, while others did, at the end of a run."""
         return self._of_idle_workers(2) if self.most else []
 
     def drop(self, worker: str) -> list[UnrecordedFailure]:
@@ -131,7 +131,7 @@ class OutageDetector:
         return groups
 
     def rest(self) -> list[UnrecordedFailure]:
-        """All that is held, which then is not any more."""
+        """Failures that are held back, which then are not any more."""
         rest = self.all
         self.held, self.doubtful = [], []
         return rest

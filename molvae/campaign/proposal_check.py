@@ -60,7 +60,7 @@ def demanded_diversity(config: CampaignConfig) -> Diversity | None:
 
 
 def full_check(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibility | None:
-    """The same check with all of its parts, whatever the campaign avoids: it names findings.
+    """A check with all of its parts, whatever the campaign avoids: it names findings.
 
     None for a file with texts that are no molecules, which molvae did not write.
     """

@@ -42,7 +42,7 @@ RECENT = 20  # number of last calls for the failure rate
 MAX_DEATHS = 3  # processes that die, each with this molecule alone, after which it has failed
 MAX_LOST_CALLS = 3  # consecutive lost calls after which a run stops
 CHOICE_MARGIN = 1.5
-"""For calls that come back together, and choosing that takes longer than last time."""
+"""Factor on the time of a choice: calls may come back together, and choosing may take longer."""
 IDLE_SECONDS = 0.2  # between two looks at a cluster without workers
 LOOK_SECONDS = 0.5  # between two looks at workers, and at calls that may have taken too long
 
@@ -78,7 +78,7 @@ class Scheduler:
         caller: Scores molecules.
         limits: When the run gives up.
         budget: Cost of the outcomes in all, those in the campaign file included.
-        cost: Of the evaluation of a trial; of most campaigns 1.
+        cost: Cost of the evaluation of a trial; in most campaigns 1.
         cheapest: Smallest cost.
         batch_size: Molecules chosen together, if one worker goes through them.
         together: Molecules handed over in one call.
@@ -145,7 +145,7 @@ class Scheduler:
 
     @property
     def _room(self) -> float:
-        """What is left beside the calls in progress."""
+        """Budget that is left beside the calls in progress."""
         running = (trial for one in self._running.values() for trial in one.trials)
         return self._left - sum(map(self.cost, running))
 

@@ -47,12 +47,12 @@ class Plausibility:
     precedents: Precedents | None = None
     """Known ring systems and atom environments; None: any are allowed."""
     heavy_atoms: tuple[int, int] | None = None
-    """Smallest and largest number; None: any."""
+    """Smallest and largest number of heavy atoms; None: any."""
     allowed: frozenset[str] = COMMON_ALERTS
     """Findings that are no fault."""
 
     def for_start(self, start: Sequence[str], core: Sequence[str] = ()) -> Plausibility:
-        """The same, except that common findings of initial molecules are allowed.
+        """A check that also allows common findings of initial molecules.
 
         Args:
             start: Canonical SMILES.

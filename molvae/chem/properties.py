@@ -360,7 +360,7 @@ def score(
 
     Args:
         smiles: SMILES in any form.
-        names: Of properties, as `get_property` takes them.
+        names: Names of properties, as `get_property` takes them.
         workers: Processes; None for one per core when there are more than 2,000 molecules.
 
     Raises:

@@ -28,9 +28,9 @@ class Row(NamedTuple):
     line: int
     """Line, from 1; in Parquet the number of the row."""
     name: str
-    """Its name in the source; the line if it has none."""
+    """Name in the source; the line if it has none."""
     smiles: str
-    """As written."""
+    """SMILES as written."""
     problem: str = ""
     """Why the record cannot be read; empty if it can."""
 

@@ -154,7 +154,7 @@ class MeasuredRow:
 
     id: int
     values: dict[str, list[float | Censored] | None]
-    """By name: measurements; None: the measurement failed."""
+    """Measurements by name; None: the measurement failed."""
     errors: dict[str, float]
     """Standard errors by name, as far as given."""
     message: str
@@ -288,7 +288,7 @@ def _check_molecule(table: Table, line: int, id_: int, given: str, smiles: str) 
 
 
 def parse_conditions(text: str) -> dict[str, float]:
-    """Numbers by name.
+    """Conditions as numbers by name.
 
     >>> parse_conditions("logP=2.5, QED=0.9")
     {'logP': 2.5, 'QED': 0.9}

@@ -73,7 +73,7 @@ Signed = Annotated[str, Parameter(allow_leading_hyphen=True)]
 """A text that may begin with a minus, and is no option for that: `-SAS`, `-7.31;-7.5`."""
 Count = Annotated[int, Parameter(name=["--n", "-n"])]
 Flat = Parameter(name="*")
-"""Of a dataclass of flags: without its own name before theirs."""
+"""Parameter of a dataclass whose flags are not prefixed with its own name."""
 
 
 def flags(kind: type[Config]) -> type[Config]:
@@ -105,7 +105,7 @@ def flags(kind: type[Config]) -> type[Config]:
 
 
 def given(flags: Any) -> dict[str, Any]:
-    """What was set of the flags, tables inside included."""
+    """Flags that were set, by name, nested ones included."""
     if flags is None:
         return {}
     values = {one.name: getattr(flags, one.name) for one in fields(flags)}
@@ -256,7 +256,7 @@ def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> i
     Args:
         app: The commands.
         tokens: The command line.
-        interrupted: By command: how to continue after Ctrl-C.
+        interrupted: How to continue after Ctrl-C, by command.
 
     Returns:
         The exit status: 0; 1 for an error; 2 for usage; 130 after Ctrl-C; 143 after SIGTERM; 141

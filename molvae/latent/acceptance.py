@@ -49,15 +49,15 @@ class Acceptance:
     """
 
     mean: Array
-    """Of the features among training molecules, `d`."""
+    """Means of the features among training molecules, `d`."""
     scale: Array
-    """Standard deviations, `d`."""
+    """Standard deviations of the features among training molecules, `d`."""
     quadratic: Array
-    """A, `2 x d x d`."""
+    """Quadratic terms A of both stages, `2 x d x d`."""
     linear: Array
-    """b, `2 x d`."""
+    """Linear terms b of both stages, `2 x d`."""
     constant: Array
-    """c, `2`."""
+    """Constants c of both stages, `2`."""
 
     @classmethod
     def fit(

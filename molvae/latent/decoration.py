@@ -70,7 +70,7 @@ def decorate(
     """New molecules that hold a scaffold.
 
     Args:
-        space: Of a model of SMILES.
+        space: Space of a model of SMILES.
         scaffold: SMILES with attachment points, as `c1ccc([*:1])nc1[*:2]`, each of which gets a
             group or a hydrogen; or without, where up to two hydrogens at random places are
             replaced.
@@ -119,7 +119,7 @@ def link(
     the errors are as for `decorate`.
 
     Args:
-        space: Of a model of SMILES.
+        space: Space of a model of SMILES.
         first: SMILES with one attachment point, or with none for a random place.
         second: SMILES of the other fragment, with or without an attachment point.
         noise: See `decorate`.
@@ -338,7 +338,7 @@ def _points(mol: Chem.Mol) -> list[int]:
 def likeliest_prefixes(
     space: LatentSpace, cores: Iterable[str], seed: int, orders: int | None = None
 ) -> dict[str, str]:
-    """By core, the text that ends where a group is to be attached and that the decoder likes best.
+    """The likeliest text of each core that ends where a group is to be attached.
 
     A core of which no order of atoms was found that ends so is left out. `orders` are tried for
     each core, by default `N_ORDERS` in all.

@@ -213,7 +213,7 @@ def density_percentiles(
     Args:
         space: Any; without a density all percentiles are None.
         smiles: Canonical SMILES.
-        encodings: Of the molecules, `n x d`, if they are at hand.
+        encodings: Encodings of the molecules, `n x d`, if they are at hand.
 
     Returns:
         None for molecules that the space cannot read.

@@ -44,7 +44,7 @@ class KeepingSpace:
     """A latent space whose decoder writes a core first; all else is as in that space.
 
     Args:
-        space: Of a model of SMILES.
+        space: Space of a model of SMILES.
         core: What is kept.
         scaffolds: The core as SMILES with or without attachment points: itself, or as it was found
             in molecules if it is a SMARTS.
@@ -74,7 +74,7 @@ class KeepingSpace:
         return getattr(self.space, name)
 
     def tuned(self, smiles: Sequence[str], **settings: Any) -> KeepingSpace:
-        """The same with a fine-tuned decoder, see `LatentSpace.tuned`."""
+        """A copy with a fine-tuned decoder, see `LatentSpace.tuned`."""
         return KeepingSpace(self.space.tuned(smiles, **settings), self.core, self.scaffolds)
 
     def new(self, n: int, seed: int = 0) -> list[str]:

@@ -179,7 +179,7 @@ def _begin(out: Path, settings: dict[str, Any]) -> None:
 
 
 def _is_of_build(path: Path) -> bool:
-    """Whether a build that was killed at once left it behind."""
+    """Whether a path was left behind by a build that was killed at once."""
     return is_draft(path) or (path.name == "work" and path.is_dir() and not any(path.iterdir()))
 
 

@@ -29,10 +29,10 @@ def calibrate_sampling(
     molecules, or the difference of the ratio of standard deviations from 1.
 
     Args:
-        space: Of a model with noise conditioning.
+        space: Space of a model with noise conditioning.
         known: Properties of the training molecules, `n x 3`; held-out ones are too few to tell
             settings apart.
-        seed: Of the samples; the same for every setting.
+        seed: Seed of the samples; the same for every setting.
         workers: Processes that score; None for one per core.
     """
 

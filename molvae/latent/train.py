@@ -380,7 +380,7 @@ def _give_units(model: SequenceVAE, mean: Tensor, sd: Tensor) -> None:
 
 @torch.no_grad()
 def _take_units(model: SequenceVAE, mean: Tensor, sd: Tensor) -> None:
-    """The inverse of `_give_units`, in place."""
+    """Undo `_give_units`, in place."""
     if (head := model.property_head) is not None:
         head.bias.sub_(mean).div_(sd)
         head.weight.div_(sd[:, None])

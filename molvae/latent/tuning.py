@@ -44,15 +44,15 @@ class TuningReport:
     n_held_out: int
     """Molecules of the series that were held out, a fold at a time."""
     before: float
-    """Of these, by the space as it was."""
+    """Share of the held-out molecules that the space as it was reconstructs."""
     after: float
-    """Of these, by a space that was fine-tuned on the other folds."""
+    """Share of the held-out molecules that a space fine-tuned on the other folds reconstructs."""
     n_generated: int
     """Molecules that the space as it was generates, which are not learned."""
     generated_before: float
-    """Of these, by the space as it was."""
+    """Share of the generated molecules that the space as it was reconstructs."""
     generated_after: float
-    """Of these, by the space that was fine-tuned on the whole series."""
+    """Share of the generated molecules that a space fine-tuned on the whole series reconstructs."""
 
     def __str__(self) -> str:
         return (

@@ -56,14 +56,14 @@ from molvae.model.priors import (
 from molvae.model.vae import SequenceVAE, upgrade_state_dict
 
 FORMAT = 4
-"""2 adds merges, residual conditioning, property heads and priors. 3 adds conditions and kinds of
-networks, and names weights by the part that they belong to. 4 has other names of settings and
-weights, see `config.ALIASES` and `vae.upgrade_state_dict`."""
+"""Format of model folders. 2 adds merges, residual conditioning, property heads and priors. 3 adds
+conditions and kinds of networks, and names weights by the part that they belong to. 4 has other
+names of settings and weights, see `config.ALIASES` and `vae.upgrade_state_dict`."""
 OLDEST = {"residual_conditioning": False, "noise_conditioning": False}
 """Settings that a card of format 1 does not have."""
 KIND = "sequence-vae"
 MAX_BOUND, MAX_TEMPERATURE = 1e6, 100.0
-"""Far beyond any trained model: larger numbers in a card are damage."""
+"""Bounds on numbers in a card, far beyond any trained model: larger ones are damage."""
 WEIGHTS, PRIOR, CARD = "model.safetensors", "prior.safetensors", "model.json"
 METRICS, RESUME, STATE = "metrics.jsonl", "resume.safetensors", "state.safetensors"
 """Progress of a training; its state while it works; and when it is done, if that is kept."""
@@ -90,7 +90,7 @@ class ModelCard:
 
     model: ModelConfig
     representation: dict[str, Any]
-    """`name` and `settings` of the representation."""
+    """Representation: its `name` and `settings`."""
     vocabulary: tuple[str, ...]
     """Tokens without the specials, in the order of their ids."""
     max_length: int

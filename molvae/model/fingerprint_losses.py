@@ -32,7 +32,7 @@ class SparseBits:
 
     @classmethod
     def of(cls, bits: NDArray[np.bool_]) -> SparseBits:
-        """Of a dense array, `n x size`."""
+        """Bits of a dense array, `n x size`."""
         rows, columns = np.nonzero(bits)
         ends = np.cumsum(np.bincount(rows, minlength=len(bits)))
         return cls(columns=columns.astype(np.uint16), ends=ends, size=bits.shape[1])

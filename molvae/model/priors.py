@@ -42,7 +42,7 @@ class Prior(nn.Module, ABC):
         """Samples, `n x dim`, float32; the same for the same state of the generator."""
 
     def settings(self) -> dict[str, Any]:
-        """What `make_prior` needs to build it without weights, ready for JSON."""
+        """Settings from which `make_prior` builds the prior without weights, ready for JSON."""
         return {"kind": self.kind, "dim": self.dim, **self._sizes}
 
 
@@ -60,7 +60,7 @@ class NormalPrior(Prior):
         return torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
 
     def to_noise(self, z: Tensor, given: Tensor | None = None) -> Tensor:
-        """As for `FlowPrior`."""
+        """Noise of z, see `FlowPrior.to_noise`; here z itself."""
         return z
 
     from_noise = to_noise
@@ -213,13 +213,13 @@ class FlowPrior(Prior):
 
     @torch.no_grad()
     def to_noise(self, z: Tensor, given: Tensor | None = None) -> Tensor:
-        """Where in N(0, I) z comes from; `n x dim` to `n x dim`."""
+        """Noise in N(0, I) that z is made from; `n x dim` to `n x dim`."""
         noise: Tensor = self.flow(given).transform((z - self.centre) / self.scale)
         return noise
 
     @torch.no_grad()
     def from_noise(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
-        """What becomes of N(0, I); the inverse of `to_noise`."""
+        """Z from noise in N(0, I); the inverse of `to_noise`."""
         if len(noise) == 0:
             return noise
         standard: Tensor = self.flow(given).transform.inv(noise)

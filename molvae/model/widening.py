@@ -33,8 +33,8 @@ def widened(
 
     Args:
         weights: Weights of the smaller network, with a Gaussian posterior and without conditions.
-        old: Its sizes.
-        new: The same but for `latent_dim`, which is larger.
+        old: Sizes of the network.
+        new: The same sizes but for `latent_dim`, which is larger.
         fresh: Weights of the larger network as initialized, which the new units' encoder keeps.
 
     Raises:

@@ -23,14 +23,14 @@ from molvae.objectives.process_guard import signal_name
 
 COMMAND = "command:"  # prefix of specs that are commands
 SMILES_PLACEHOLDER, FILE_PLACEHOLDER = "{smiles}", "{file}"
-"""In a command: the molecule as one argument; the path of a file with one SMILES a line. Without
-them the program reads standard input."""
+"""Placeholders in a command: the molecule as one argument; the path of a file with one SMILES a
+line. Without them the program reads standard input."""
 _MISTAKEN = re.compile(
     r"(?<!\$)\{(?!(?-i:smiles|file)\})"
     r"(?:smi(?:les?)?|mol(?:ecule)?s?|input|(?:in)?file(?:_?name)?)\}",
     re.IGNORECASE,
 )
-"""What looks like a placeholder and is none; variables of a shell, `${mol}`, are something else."""
+"""Texts that look like a placeholder and are none; `${mol}` is a variable of a shell."""
 PATTERN = "pattern="  # begins the first word of a command with a regular expression for its output
 MAX_BEGINS = 100  # lines at which JSON is looked for
 Answer = Any  # a number, or numbers by name; other content is kept unchanged

@@ -135,7 +135,7 @@ def get_objective(
               that is called with a list of SMILES and returns a list of numbers. Of an object,
               attributes `name`, `direction`, `batch_size` and `version` are respected. The current
               directory is searched first.
-        direction: Instead of the objective's own.
+        direction: Direction instead of the objective's own.
 
     Raises:
         UnknownNameError: No objective, attribute or direction has the name; suggests the nearest.
