@@ -241,11 +241,11 @@ def smoothness(
         have changed, NaN if no two radii have that between them.
     """
     mean = space.encode(smiles)
-    sd = mean.std(dim=0) if len(mean) > 1 else torch.ones(space.dim, dtype=mean.dtype)
+    std = mean.std(dim=0) if len(mean) > 1 else torch.ones(space.dim, dtype=mean.dtype)
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed), dtype=mean.dtype)
     result, shares, similar = dict[str, float](), list[float](), list[float]()
     for radius in radii:
-        moved = space.decode(mean + radius * sd * noise)
+        moved = space.decode(mean + radius * std * noise)
         pairs = [(a, b) for a, b in zip(moved, smiles, strict=True) if a != b]
         shares.append(len(pairs) / len(smiles))
         similar.append(_similarity(*zip(*pairs, strict=True)) if pairs else np.nan)

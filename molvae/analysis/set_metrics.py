@@ -65,15 +65,15 @@ def distribution_metrics(
         `internal_diversity`: 1 less the mean Tanimoto similarity of all pairs, those of a molecule
         with itself included (IntDiv_1, but with 2,048 bits where MOSES has 1,024).
         `filter_pass_rate`: share of molecules without a structural alert.
-        `logP_mean`, `logP_sd` (n in the denominator) and `logP_missing` (molecules without it), for
-        each property.
+        `logP_mean`, `logP_std` (n in the denominator) and `logP_missing` (molecules without it),
+        for each property.
         `scaffold_similarity`: cosine similarity of the counts of Bemis-Murcko scaffolds with two or
         more rings, from 0 to 1.
-        `nearest_neighbour_similarity`: mean over the molecules of the largest Tanimoto similarity
+        `nearest_neighbor_similarity`: mean over the molecules of the largest Tanimoto similarity
         to the reference (SNN).
         `logP_wasserstein`: 1-Wasserstein distance to the reference in the property's unit,
-        `logP_shift_in_sds`: difference of the means in standard deviations of the reference,
-        `logP_sd_ratio`: standard deviation over that of the reference, for each property.
+        `logP_shift_in_stds`: difference of the means in standard deviations of the reference,
+        `logP_std_ratio`: standard deviation over that of the reference, for each property.
         `frechet_chemnet_distance`: see there.
 
     Raises:
@@ -119,11 +119,11 @@ def distribution_metrics(
     for name, column in zip(names, values.T, strict=True):
         kept = column[~np.isnan(column)]
         result[f"{name}_mean"] = float(kept.mean()) if kept.size else math.nan
-        result[f"{name}_sd"] = float(kept.std()) if kept.size else math.nan
+        result[f"{name}_std"] = float(kept.std()) if kept.size else math.nan
         result[f"{name}_missing"] = column.size - kept.size
     if others is not None:
         result["scaffold_similarity"] = _scaffold_similarity(molecules, others, workers)
-        result["nearest_neighbour_similarity"] = _nearest(bits, others)
+        result["nearest_neighbor_similarity"] = _nearest(bits, others)
         other_values = score(others, names, workers=workers)
         for name, column, other in zip(names, values.T, other_values.T, strict=True):
             result |= {f"{name}_{what}": d for what, d in _distances(column, other).items()}
@@ -274,13 +274,13 @@ def _distances(values: NDArray[np.float64], reference: NDArray[np.float64]) -> d
 
     a, b = values[~np.isnan(values)], reference[~np.isnan(reference)]
     if not a.size or not b.size:
-        return dict.fromkeys(("wasserstein", "shift_in_sds", "sd_ratio"), math.nan)
+        return dict.fromkeys(("wasserstein", "shift_in_stds", "std_ratio"), math.nan)
     # Of equal values, rounding may make a spread that is not quite 0.
     spread = float(b.std()) if b.min() < b.max() else math.nan
     return {
         "wasserstein": float(wasserstein_distance(a, b)),
-        "shift_in_sds": float((a.mean() - b.mean()) / spread),
-        "sd_ratio": float(a.std() / spread),
+        "shift_in_stds": float((a.mean() - b.mean()) / spread),
+        "std_ratio": float(a.std() / spread),
     }
 
 

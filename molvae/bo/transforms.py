@@ -101,8 +101,8 @@ class ScoreTransform:
 
     def variances(self, values: Tensor, variances: Tensor) -> Tensor:
         """Variances of scores, from the transformed interval of one std around each value."""
-        sd = variances.sqrt()
-        return ((self(values + sd) - self(values - sd)) / 2).square()
+        std = variances.sqrt()
+        return ((self(values + std) - self(values - std)) / 2).square()
 
 
 def standardized(y: Tensor) -> Tensor:

@@ -173,7 +173,7 @@ def properties(
     if summary:
         numbers = table.drop(columns=["smiles", "error"])
         rows = [(k, int(v.count()), float(v.mean()), float(v.std())) for k, v in numbers.items()]
-        print_table(("property", "molecules", "mean", "sd"), rows)
+        print_table(("property", "molecules", "mean", "std"), rows)
     else:
         print_table(list(table.columns), table.itertuples(index=False))
 

@@ -10,6 +10,9 @@ from torch import Tensor
 from molvae.latent.branching import Branch
 from molvae.model.checkpoint import PriorSource
 
+BOX_WIDTH_IN_STDS = 5.15
+"""Width of a space's box in standard deviations of the encodings; 0.5 % are outside each end."""
+
 
 class LatentSpaceProtocol(Protocol):
     """An encoder, a decoder and a density; `molvae.latent.space.LatentSpace` is one.

@@ -51,7 +51,7 @@ def _distance(here: NDArray[np.float64], there: NDArray[np.float64]) -> float:
     """See `calibrate_sampling`; infinite if there is nothing to compare."""
     if min(len(here), len(there)) < 2:
         return math.inf
-    sd = np.nanstd(there, axis=0)
-    shift = np.abs(np.nanmean(here, axis=0) - np.nanmean(there, axis=0)) / sd
-    spread = np.abs(np.nanstd(here, axis=0) / sd - 1)
+    std = np.nanstd(there, axis=0)
+    shift = np.abs(np.nanmean(here, axis=0) - np.nanmean(there, axis=0)) / std
+    spread = np.abs(np.nanstd(here, axis=0) / std - 1)
     return float(np.nan_to_num(np.maximum(shift, spread), nan=math.inf).max())

@@ -266,14 +266,14 @@ def _read_data(config: TrainConfig, before: StartingModel | None, workers: int |
     shown[order[: math.ceil(config.labeled_fraction * len(labels))]] = True
     labels[~shown] = torch.nan
     units = _units(labels, label_names(config.data, names))
-    mean, sd = _moments(units)
+    mean, std = _moments(units)
     return _Data(
         tokens=tokens,
         held_out=held_out,
         parts=parts,
         heads=units[:p],
         conditions=units[p:],
-        labels=((labels - mean) / sd).float(),
+        labels=((labels - mean) / std).float(),
         shown=shown,
     )
 
@@ -310,13 +310,13 @@ def _fit(
         model = SequenceVAE(
             config.model, len(tokens.vocabulary), rows.shape[1], p, len(data.conditions)
         )
-    mean, sd = (x.float() for x in _moments(data.heads))
+    mean, std = (x.float() for x in _moments(data.heads))
     state = None
     if before is not None:
         heads, conditions = (tuple(x.name for x in few) for few in (data.heads, data.conditions))
         take_weights(model, before, heads, conditions)
         if before.card.properties == heads:
-            _take_units(model, mean, sd)
+            _take_units(model, mean, std)
             same = config.model == before.card.model and (before.folder / STATE).exists()
             state = before.folder if same else None
     model = fit(
@@ -335,7 +335,7 @@ def _fit(
         resume=resume,
         on_progress=on_progress,
     ).cpu()
-    _give_units(model, mean, sd)
+    _give_units(model, mean, std)
     return model
 
 
@@ -366,24 +366,24 @@ def _units(labels: Tensor, names: Sequence[str]) -> list[Condition]:
 
 def _moments(units: Sequence[Condition]) -> tuple[Tensor, Tensor]:
     """Means and standard deviations, float64."""
-    mean, sd = [one.mean for one in units], [one.std for one in units]
-    return torch.tensor(mean, dtype=torch.float64), torch.tensor(sd, dtype=torch.float64)
+    mean, std = [one.mean for one in units], [one.std for one in units]
+    return torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64)
 
 
 @torch.no_grad()
-def _give_units(model: SequenceVAE, mean: Tensor, sd: Tensor) -> None:
+def _give_units(model: SequenceVAE, mean: Tensor, std: Tensor) -> None:
     """Let the property heads speak in the properties' own units, in place."""
     if (head := model.property_head) is not None:
-        head.weight.mul_(sd[:, None])
-        head.bias.mul_(sd).add_(mean)
+        head.weight.mul_(std[:, None])
+        head.bias.mul_(std).add_(mean)
 
 
 @torch.no_grad()
-def _take_units(model: SequenceVAE, mean: Tensor, sd: Tensor) -> None:
+def _take_units(model: SequenceVAE, mean: Tensor, std: Tensor) -> None:
     """Undo `_give_units`, in place."""
     if (head := model.property_head) is not None:
-        head.bias.sub_(mean).div_(sd)
-        head.weight.div_(sd[:, None])
+        head.bias.sub_(mean).div_(std)
+        head.weight.div_(std[:, None])
 
 
 def _evenly(n: int, most: int) -> slice:

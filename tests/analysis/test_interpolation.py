@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from molvae.analysis.interpolation import along_density, interpolate, linear, slerp
-from molvae.analysis.vectors import BOX_IN_SDS, similarities
-from molvae.bo import kernels
+from molvae.analysis.vectors import similarities
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.properties import score
 from molvae.errors import (
@@ -20,6 +19,7 @@ from molvae.errors import (
     UnknownNameError,
     UnknownTokenError,
 )
+from molvae.latent.protocol import BOX_WIDTH_IN_STDS
 from molvae.latent.space import LatentSpace
 from tests.toys import DenseToySpace, ForgetfulToySpace
 
@@ -115,7 +115,7 @@ def test_without_a_great_circle_the_way_is_straight(b: list[float]) -> None:
 class Bell:
     """N(0, I) in two dimensions."""
 
-    bounds = torch.tensor([[-1.0, -1.0], [1.0, 1.0]]).double() * BOX_IN_SDS / 2
+    bounds = torch.tensor([[-1.0, -1.0], [1.0, 1.0]]).double() * BOX_WIDTH_IN_STDS / 2
 
     def log_density(self, z: torch.Tensor) -> torch.Tensor:
         return -0.5 * z.square().sum(dim=1)
@@ -182,10 +182,6 @@ def test_no_molecule_is_similar_to_nothing() -> None:
     assert found[1].tolist() == found[2].tolist()
     assert found[1, 0] == 1
     assert similarities([], ["C"]).shape == (0, 1)
-
-
-def test_the_box_means_the_same_as_to_the_surrogates() -> None:
-    assert BOX_IN_SDS == kernels.BOX_IN_SDS
 
 
 @pytest.mark.parametrize("kind", ["linear", "slerp", "density"])

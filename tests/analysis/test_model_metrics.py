@@ -46,7 +46,7 @@ def test_the_bundled_model_is_faithful_and_always_valid(space: LatentSpace) -> N
     assert result["r2_ridge_SAS"] < 1
     assert result["same_at_0.05"] > result["same_at_0.5"] > result["same_at_1"]
     assert result["tanimoto_at_0.05"] > result["tanimoto_at_0.5"] > result["tanimoto_at_1"]
-    assert result["training_logP_shift_in_sds"] == pytest.approx(0)
+    assert result["training_logP_shift_in_stds"] == pytest.approx(0)
 
 
 def test_the_same_seed_gives_the_same_numbers(space: LatentSpace) -> None:
@@ -104,7 +104,7 @@ def test_the_figure_is_drawn_and_other_names_are_refused(tmp_path: Path) -> None
     found |= {"distance_tanimoto_correlation": -0.7, "trustworthiness": 0.9}
     for source in ("prior", "generated"):
         for name in ("logP", "SAS", "QED"):
-            found |= {f"{source}_{name}_shift_in_sds": 0.1, f"{source}_{name}_sd_ratio": 1.1}
+            found |= {f"{source}_{name}_shift_in_stds": 0.1, f"{source}_{name}_std_ratio": 1.1}
     for name in ("a.svg", "a.png"):
         assert draw_measures(found, tmp_path / name).stat().st_size > 5_000
     with pytest.raises(ConfigError, match="must end in"):

@@ -20,7 +20,7 @@ def test_of_drug_like_molecules_they_are_on_one_scale() -> None:
 
 def test_of_benzene_they_can_be_worked_out() -> None:
     row = dict(zip(DESCRIPTORS, descriptors(["c1ccccc1"])[0], strict=True))
-    raw = {name: row[name] * sd + mean for name, (_, mean, sd) in DESCRIPTORS.items()}
+    raw = {name: row[name] * std + mean for name, (_, mean, std) in DESCRIPTORS.items()}
     for name in ("TPSA", "rotatable_bonds", "Fsp3", "donors", "acceptors"):
         assert raw[name] == pytest.approx(0.0, abs=1e-9)
     assert raw["heavy_atoms"] == pytest.approx(6)
@@ -31,8 +31,8 @@ def test_of_benzene_they_can_be_worked_out() -> None:
 def test_elements_are_counted() -> None:
     (row,) = descriptors(["CS(=O)(=O)c1ccc(OP(O)(O)=O)c(Cl)c1NC(F)(F)F"])
     raw = {
-        name: value * sd + mean
-        for value, (name, (_, mean, sd)) in zip(row, DESCRIPTORS.items(), strict=True)
+        name: value * std + mean
+        for value, (name, (_, mean, std)) in zip(row, DESCRIPTORS.items(), strict=True)
     }
     formula = {"H": 8, "C": 8, "N": 1, "O": 6, "F": 3, "P": 1, "S": 1, "Cl": 1}
     assert {name: round(raw[name], 6) for name in formula} == formula

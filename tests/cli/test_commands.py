@@ -94,7 +94,7 @@ def test_invalid_molecules_are_counted_when_skipped(molvae: Molvae) -> None:
 def test_a_summary_is_mean_and_deviation(molvae: Molvae) -> None:
     done = molvae("properties", "--summary", "--names", "heavy_atoms", stdin="CC\nCCCC\n")
     assert done.table == [
-        {"property": "heavy_atoms", "molecules": "2", "mean": "3", "sd": "1.41421356"}
+        {"property": "heavy_atoms", "molecules": "2", "mean": "3", "std": "1.41421356"}
     ]
 
 
