@@ -18,7 +18,7 @@ from molvae.errors import ConfigError, DataError, UnknownNameError, require, sho
 
 Config = TypeVar("Config")
 
-LARGEST_SEED = 2**63 - 1
+MAX_SEED = 2**63 - 1
 
 CHOICE_ALIASES = {
     "maximise": "maximize",
@@ -99,12 +99,12 @@ def is_list(value: Any) -> bool:
 
 def check_seed(seed: Any) -> int:
     """A seed as Python's int, from 0 to 2**63 - 1: what all generators take."""
-    return whole_number(seed, "seed", least=0, most=LARGEST_SEED)
+    return whole_number(seed, "seed", least=0, most=MAX_SEED)
 
 
 def later_seed(seed: int, by: int) -> int:
     """`seed + by`; after the largest seed comes 0."""
-    return (seed + by) % (LARGEST_SEED + 1)
+    return (seed + by) % (MAX_SEED + 1)
 
 
 def short_seed(seed: int) -> int:

@@ -26,8 +26,8 @@ from molvae.model.losses import active_units, kl_to_normal
 RADII = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 """Lengths of moves in z, in standard deviations of the encodings."""
 N_IMPORTANCE_SAMPLES = 64  # of the importance-weighted bound
-RANKS = (1, 2, 5, 10, 20, 50)  # ranks of neighbors in z whose similarity is reported
-NEIGHBORS = 5  # neighbors that trustworthiness looks at
+NEIGHBOR_RANKS = (1, 2, 5, 10, 20, 50)  # ranks of neighbors in z whose similarity is reported
+N_NEIGHBORS = 5  # neighbors that trustworthiness looks at
 
 
 @isolated()
@@ -285,7 +285,7 @@ def geometry(
     n, seed = whole_number(n, "n", least=1), check_seed(seed)
     chosen = [smiles[i] for i in np.random.default_rng(seed).permutation(len(smiles))[:n]]
     names = ["distance_tanimoto_correlation", "trustworthiness"]
-    names += [f"neighbor_tanimoto_{k}" for k in (*RANKS, "best", "random")]
+    names += [f"neighbor_tanimoto_{k}" for k in (*NEIGHBOR_RANKS, "best", "random")]
     result = dict.fromkeys(names, np.nan)
     if len(chosen) < 3:
         return result
@@ -296,13 +296,13 @@ def geometry(
     if np.ptp(distance[pairs]) > 0 and np.ptp(similar[pairs]) > 0:
         r = np.corrcoef(distance[pairs], similar[pairs])[0, 1]
         result["distance_tanimoto_correlation"] = float(r)
-    if len(chosen) > 2 * NEIGHBORS:
+    if len(chosen) > 2 * N_NEIGHBORS:
         result["trustworthiness"] = float(
-            trustworthiness(1 - similar, z, n_neighbors=NEIGHBORS, metric="precomputed")
+            trustworthiness(1 - similar, z, n_neighbors=N_NEIGHBORS, metric="precomputed")
         )
     np.fill_diagonal(distance, np.inf)
     by_rank = np.take_along_axis(similar, np.argsort(distance, axis=1)[:, :-1], axis=1)
-    for k in RANKS:
+    for k in NEIGHBOR_RANKS:
         if k < len(chosen):
             result[f"neighbor_tanimoto_{k}"] = float(by_rank[:, k - 1].mean())
     result["neighbor_tanimoto_best"] = float(by_rank.max(axis=1).mean())

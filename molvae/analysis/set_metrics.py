@@ -25,7 +25,7 @@ from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import ConfigError, DataError, InvalidMoleculeError
 
-BLOCK = 1_000  # fingerprints compared at a time: 1,000 x 1,000 similarities are 8 MB
+BLOCK_SIZE = 1_000  # fingerprints compared at a time: 1,000 x 1,000 similarities are 8 MB
 MIN_SCAFFOLD_RINGS = 2  # fewer are left out, as MOSES' code does, so that benzene does not decide
 
 
@@ -222,17 +222,19 @@ def _share(part: int, whole: int) -> float:
 def _bits(molecules: Sequence[str]) -> NDArray[np.bool_]:
     """Fingerprints, `n x 2048`. By blocks, because `morgan_bits` counts first, in more memory."""
     found = np.zeros((len(molecules), 2048), dtype=np.bool_)
-    for start in range(0, len(molecules), BLOCK):
-        found[start : start + BLOCK] = morgan_bits(molecules[start : start + BLOCK], size=2048)
+    for start in range(0, len(molecules), BLOCK_SIZE):
+        found[start : start + BLOCK_SIZE] = morgan_bits(
+            molecules[start : start + BLOCK_SIZE], size=2048
+        )
     return found
 
 
 def _internal_diversity(bits: NDArray[np.bool_]) -> float:
     n = len(bits)
     total = 0.0
-    for i in range(0, n, BLOCK):
-        for j in range(i, n, BLOCK):
-            similar = tanimoto(bits[i : i + BLOCK], bits[j : j + BLOCK])
+    for i in range(0, n, BLOCK_SIZE):
+        for j in range(i, n, BLOCK_SIZE):
+            similar = tanimoto(bits[i : i + BLOCK_SIZE], bits[j : j + BLOCK_SIZE])
             # Similarity is symmetric: blocks off the diagonal stand for two.
             total += float(similar.sum()) * (1 if i == j else 2)
     return max(0.0, 1.0 - total / n**2) if n else math.nan  # rounding may bring it below 0
@@ -242,11 +244,11 @@ def _nearest(bits: NDArray[np.bool_], reference: Sequence[str]) -> float:
     if len(bits) == 0:
         return math.nan
     nearest = np.zeros(len(bits))
-    for start in range(0, len(reference), BLOCK):
-        others = morgan_bits(reference[start : start + BLOCK], size=bits.shape[1])
-        for i in range(0, len(bits), BLOCK):
-            part = nearest[i : i + BLOCK]
-            np.maximum(part, tanimoto(bits[i : i + BLOCK], others).max(axis=1), out=part)
+    for start in range(0, len(reference), BLOCK_SIZE):
+        others = morgan_bits(reference[start : start + BLOCK_SIZE], size=bits.shape[1])
+        for i in range(0, len(bits), BLOCK_SIZE):
+            part = nearest[i : i + BLOCK_SIZE]
+            np.maximum(part, tanimoto(bits[i : i + BLOCK_SIZE], others).max(axis=1), out=part)
     return float(nearest.mean())
 
 

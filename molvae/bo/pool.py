@@ -28,7 +28,7 @@ from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
 
-FINALISTS = 50  # molecules of each ranking among which a batch is chosen jointly
+N_FINALISTS = 50  # molecules of each ranking among which a batch is chosen jointly
 
 
 class CandidatePool:
@@ -211,7 +211,7 @@ class CandidatePool:
         finalists: dict[int, None] = {}
         for k in range(self.acquisition.n):
             rows = [row for row in self._ranking(k) if row >= self.n_observed]
-            finalists.update(dict.fromkeys(islice(filter(self._acceptable, rows), FINALISTS)))
+            finalists.update(dict.fromkeys(islice(filter(self._acceptable, rows), N_FINALISTS)))
             finalists.update(dict.fromkeys(self._unlike(rows)))
         self.vectors(list(finalists))
         rows = [i for i in finalists if self.z[i] is not None]

@@ -17,7 +17,7 @@ from molvae.config import CHOICE_ALIASES, CampaignConfig, build
 from molvae.errors import CampaignError, MolvaeError, shown
 from molvae.objectives.parsing import current_spec, format_part, own_name, python_object, runs_code
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
-from molvae.objectives.program import COMMAND
+from molvae.objectives.program import COMMAND_PREFIX
 
 _REQUIRED: Mapping[str, type | UnionType] = {
     "objectives": list,
@@ -108,8 +108,8 @@ def _config(facts: Mapping[str, Any], problem: OptimizationProblem) -> dict[str,
         spec = current_spec(single.spec or python_object(single.name))
         settings |= {"direction": single.direction, "unit": single.unit, "objective": [spec]}
         settings["name"] = own_name(single)
-        if spec.startswith(COMMAND):
-            command = spec.removeprefix(COMMAND)
+        if spec.startswith(COMMAND_PREFIX):
+            command = spec.removeprefix(COMMAND_PREFIX)
             settings |= {"command": command, "objective": [single.name], "name": None}
     return settings
 

@@ -11,14 +11,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from molvae.campaign.evaluation import ANSWERED_NAN, EvaluationResult
+from molvae.campaign.evaluation import NAN_MESSAGE, EvaluationResult
 
 if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
 
-CAUSE_CHARACTERS = 300  # leading characters of a message by which causes are told apart
+MAX_CAUSE_CHARACTERS = 300  # leading characters of a message by which causes are told apart
 
-VARYING = (
+VARYING_PATTERNS = (
     (r"(?:[A-Za-z]:)?(?:[/\\][\w.+~-]+){2,}[/\\]?", "PATH"),
     (r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", "#"),  # UUID
     (r"[+-]?\d+(?:[.,:]\d+)+(?:[eE][+-]?\d+)?", "#"),
@@ -70,7 +70,7 @@ class OutageDetector:
     def failed(self, failure: UnrecordedFailure) -> list[UnrecordedFailure]:
         """Add a failure; returns failures to be recorded."""
         # NaN is an objective's answer, and no trouble.
-        answered = self.worked and failure.scored.message == ANSWERED_NAN
+        answered = self.worked and failure.scored.message == NAN_MESSAGE
         if answered or not self.most:
             return [failure]
         self.held.append(failure)
@@ -146,6 +146,6 @@ def cause_of(message: str, smiles: str) -> str:
     quoted = urllib.parse.quote(smiles), urllib.parse.quote(smiles, safe="")
     for text in (smiles, repr(smiles)[1:-1], *quoted):
         message = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", "SMILES", message)
-    for pattern, word in VARYING:
+    for pattern, word in VARYING_PATTERNS:
         message = re.sub(pattern, word, message)
-    return message[:CAUSE_CHARACTERS]
+    return message[:MAX_CAUSE_CHARACTERS]

@@ -24,7 +24,7 @@ from molvae.chem.datasets import DATASETS, locate, read_molecules, sha256
 from molvae.chem.measurements import mean_values
 from molvae.chem.molecules import has_radicals, parse, unknown_elements
 from molvae.chem.representations import Selfies
-from molvae.chem.tables import SMILES
+from molvae.chem.tables import SMILES_COLUMN
 from molvae.config import PrepareConfig
 from molvae.errors import (
     ConfigError,
@@ -38,7 +38,7 @@ from molvae.errors import (
 SPLITS = {"train": 0.9, "valid": 0.95, "test": 1.0}
 """Upper end of the hash values of each split, from 0 to 1."""
 MIN_SPLIT_SIZE = 5  # number of molecules of a split below which `prepare` warns
-REASONS = ("invalid", "too-large", "element", "selfies", "duplicate")
+DROP_REASONS = ("invalid", "too-large", "element", "selfies", "duplicate")
 """Reasons to drop a text; the first that applies is counted."""
 
 
@@ -184,7 +184,7 @@ def prepare(
         rows = [(line, cells[place]) for line, cells in table.rows]
         rows = [row for row in rows if config.share == 1 or _hash(row[1], 1) < config.share]
         texts = [text for _, text in rows]
-        dropped = dict.fromkeys(REASONS, 0)
+        dropped = dict.fromkeys(DROP_REASONS, 0)
         molecules: dict[str, list[list[float]]] = {}  # which keeps the order; rows of values
         radicals = set[str]()
         results = stream(partial(_clean, config, Selfies()), texts, workers=workers)
@@ -264,7 +264,7 @@ def _write_columns(
     """Write the kept columns of a split: means over the known values of each molecule."""
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([SMILES, *keep])
+        writer.writerow([SMILES_COLUMN, *keep])
         for smiles in part:
             known = [[v for v in column if v == v] for column in zip(*values[smiles], strict=True)]
             means = [sum(column) / len(column) if column else "" for column in known]

@@ -205,7 +205,7 @@ def _create(
 def _specs(settings: Mapping[str, Any]) -> set[str]:
     """Code that the settings name: users who name it know that it runs."""
     from molvae.objectives.parsing import parse_constraint, parse_objective
-    from molvae.objectives.program import COMMAND, with_pattern
+    from molvae.objectives.program import COMMAND_PREFIX, with_pattern
 
     objective, command = settings.get("objective", ()), settings.get("command")
     objective = (objective,) if isinstance(objective, str) else objective
@@ -215,7 +215,7 @@ def _specs(settings: Mapping[str, Any]) -> set[str]:
     strategy = settings.get("strategy", "")
     own = [part.partition("=")[2] for part in strategy.partition(":")[2].split(",")]
     command = with_pattern(command, settings.get("pattern")) if command else None
-    return {*specs, *([] if command is None else [COMMAND + command]), strategy, *own}
+    return {*specs, *([] if command is None else [COMMAND_PREFIX + command]), strategy, *own}
 
 
 def _create_or_resume(

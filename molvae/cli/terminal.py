@@ -35,10 +35,10 @@ Config = TypeVar("Config")
 Advance = Callable[[int, str], None]
 
 STDIN = "<stdin>"  # cyclopts takes a lone `-` for an option, so it travels under this name
-NUMBERS = {int: r"[+-]?[0-9]+", float: r"[^_]*"}  # texts read as they are meant
+NUMBER_PATTERNS = {int: r"[+-]?[0-9]+", float: r"[^_]*"}  # texts read as they are meant
 _as_tsv: ContextVar[bool] = ContextVar("as_tsv", default=False)
-STDERR = 2  # the last of the descriptors of standard streams
-SILENCE = 30.0  # seconds between two lines of progress where there is no terminal
+STDERR_DESCRIPTOR = 2  # the last of the descriptors of standard streams
+PROGRESS_SECONDS = 30.0  # seconds between two lines of progress where there is no terminal
 
 
 def _from_stdin(_: Any, tokens: Sequence[Token]) -> str:
@@ -60,7 +60,7 @@ def check_numbers(_: App, __: Sequence[str], arguments: ArgumentCollection) -> N
     """
     for argument in arguments:
         kinds = {*(get_args(argument.hint) or [argument.hint])} - {type(None), Ellipsis}
-        pattern = NUMBERS.get(min(kinds)) if len(kinds) == 1 else None
+        pattern = NUMBER_PATTERNS.get(min(kinds)) if len(kinds) == 1 else None
         for token in argument.tokens if pattern else ():
             if not re.fullmatch(str(pattern), token.value):
                 raise CoercionError(argument=argument, token=token, target_type=min(kinds))
@@ -201,7 +201,7 @@ def _lines(total: int) -> Advance:
 
     def advance(done: int, text: str) -> None:
         nonlocal last
-        if (now := time.monotonic()) - last >= SILENCE:
+        if (now := time.monotonic()) - last >= PROGRESS_SECONDS:
             last = now
             say(f"{done}/{total}  {text}")
 
@@ -293,7 +293,7 @@ def _open_streams() -> Iterator[None]:
     printed. Characters that its encoding does not have are written as escapes. Whatever cannot be
     written at the end is dropped, since Python would try again at exit.
     """
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR_DESCRIPTOR:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
     handlers = dict[str, str | None]()

@@ -14,7 +14,7 @@ from molvae.latent.space import LatentSpace
 
 NOISES, TEMPERATURES = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95), (0.0, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Values that are compared."""
-N_FIRST, N_LAST, FINALISTS = 1_500, 10_000, 5
+N_FIRST, N_LAST, N_FINALISTS = 1_500, 10_000, 5
 """Molecules for each of all settings; for each of the best of these, if the data set has as many;
 and how many those are. The standard error of a mean of 10,000 is a hundredth of the standard
 deviation."""
@@ -43,7 +43,7 @@ def calibrate_sampling(
         return _distance(here, known)
 
     settings = list(product(NOISES, TEMPERATURES))
-    finalists = sorted(settings, key=lambda setting: distance(setting, N_FIRST))[:FINALISTS]
+    finalists = sorted(settings, key=lambda setting: distance(setting, N_FIRST))[:N_FINALISTS]
     return min(finalists, key=lambda setting: distance(setting, N_LAST))
 
 

@@ -21,16 +21,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from molvae._version import versions
-from molvae.chem.precedents import FILE as PRECEDENTS
+from molvae.chem.precedents import FILE_NAME as PRECEDENTS
 from molvae.chem.precedents import Precedents
 from molvae.chem.prepare import load_split
 from molvae.chem.vocabulary import PAD
 from molvae.config import DEFAULT_PROPERTIES, later_seed
 from molvae.errors import CheckpointError, DataError, warn
-from molvae.latent.acceptance import FILE as ACCEPTANCE
+from molvae.latent.acceptance import FILE_NAME as ACCEPTANCE
 from molvae.latent.acceptance import N_GENERATED, N_TRAINING, Acceptance
 from molvae.latent.data_cache import describe
-from molvae.latent.density import FILE as REFERENCE
+from molvae.latent.density import FILE_NAME as REFERENCE
 from molvae.latent.labels import computed, fingerprints, label, label_names
 from molvae.latent.sampling_calibration import calibrate_sampling
 from molvae.latent.space import LatentSpace
@@ -71,7 +71,7 @@ from molvae.model.validation import validate
 BOX_QUANTILE = 0.005
 """The box of a latent space leaves out this share of the training molecules at each end of each
 unit."""
-FITTED, HELD_OUT, OF_EACH = 100_000, 20_000, 8
+MAX_FITTED, MAX_HELD_OUT, N_POSTERIOR_SAMPLES = 100_000, 20_000, 8
 """Molecules that a prior is fitted to, and chosen by, at most; and samples from the posteriors of
 the former."""
 
@@ -154,9 +154,9 @@ def _train(
     round_to_half(model)
     tokens, y = data.tokens, data.labels[:, len(data.heads) :]
     rec, kl, active = validate(model, tokens.valid, covariance=covariance_of(y))
-    some = _evenly(len(tokens.train), FITTED)
-    rows, held_out = tokens.train[some], tokens.valid[_evenly(len(tokens.valid), HELD_OUT)]
-    codes = _codes(model, rows, y[some], n_samples=OF_EACH, seed=config.seed)
+    some = _evenly(len(tokens.train), MAX_FITTED)
+    rows, held_out = tokens.train[some], tokens.valid[_evenly(len(tokens.valid), MAX_HELD_OUT)]
+    codes = _codes(model, rows, y[some], n_samples=N_POSTERIOR_SAMPLES, seed=config.seed)
     new = _codes(model, held_out, None, n_samples=1, seed=config.seed)[0]
     sizes = {"epochs": config.prior.epochs, "components": config.prior.components}
     prior, log_density = choose_prior(

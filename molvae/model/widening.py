@@ -16,7 +16,7 @@ from torch import Tensor
 from molvae.errors import require
 from molvae.model.config import ModelConfig
 
-READERS = (
+Z_READERS = (
     "decoder.initial_state.",
     "decoder.positional.layer.",
     "decoder.cells.",
@@ -52,9 +52,9 @@ def widened(
         made[name] = grown = tensor.clone()
         if tensor.shape == was.shape:
             grown.copy_(was)
-        elif name.startswith(READERS):
+        elif name.startswith(Z_READERS):
             # Input columns: those of tokens, of z, and of what else there is.
-            before = new.embedding_dim if name.startswith(READERS[2:4]) else 0
+            before = new.embedding_dim if name.startswith(Z_READERS[2:4]) else 0
             grown[:, :before] = was[:, :before]
             grown[:, before : before + d] = was[:, before : before + d]
             grown[:, before + d : before + more] = 0

@@ -25,7 +25,7 @@ RELATIVE_TOLERANCE = 1e-9
 """A constraint holds up to this share of the value or the bound, whichever is larger."""
 MAX_SPAN = 10.0
 """Largest span of the merits of feasible molecules, in distances from their median to the best."""
-RESOLUTION = 1e-9
+MIN_VIOLATION_UNIT = 1e-9
 """Least unit of violations in `OptimizationProblem.y`, as a share of the worst merit: less would be
 lost in rounding."""
 
@@ -363,7 +363,7 @@ class OptimizationProblem:
         span = np.where(best > worst, best - worst, np.abs(best))
         usual = best - np.maximum(np.quantile(kept, 0.5, axis=0), [*map(outlier_floor, kept.T)])
         span = np.where(usual > 0, np.minimum(span, MAX_SPAN * usual), span)
-        span = np.maximum(span, RESOLUTION * np.abs(worst))
+        span = np.maximum(span, MIN_VIOLATION_UNIT * np.abs(worst))
         below = worst - np.where(span > 0, span, 1.0) * outside[:, None]
         below = np.minimum(below, np.nextafter(worst, -np.inf))
         return np.where(outside[:, None] > 0, below, merit)

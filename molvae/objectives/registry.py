@@ -14,14 +14,14 @@ from typing import Any, cast
 from rdkit import Chem
 
 from molvae.chem.molecules import canonical
-from molvae.chem.properties import NEAREST, PROPERTIES, RDKIT, Property, get_property
+from molvae.chem.properties import NEAREST_PREFIX, PROPERTIES, RDKIT_PREFIX, Property, get_property
 from molvae.errors import ConfigError, ObjectiveError, UnknownNameError
 from molvae.objectives.counts import COUNTS, LargestRingSize
 from molvae.objectives.guacamol import TASKS, Task
 from molvae.objectives.parsing import current_spec
 from molvae.objectives.printing import prints_to_stderr
 from molvae.objectives.process_guard import in_this_process
-from molvae.objectives.program import COMMAND, Program
+from molvae.objectives.program import COMMAND_PREFIX, Program
 from molvae.objectives.scoring import (
     Batched,
     Direction,
@@ -39,7 +39,9 @@ from molvae.objectives.scoring import (
 
 def _of_property(known: Property) -> ScoringFunction:
     return Properties(
-        name=known.name if known.name.startswith((RDKIT, NEAREST)) else known.name.lower(),
+        name=known.name
+        if known.name.startswith((RDKIT_PREFIX, NEAREST_PREFIX))
+        else known.name.lower(),
         direction="minimize" if known.is_cost else "maximize",
         terms=((known.name, 1.0),),
         doc=known.doc,
@@ -65,7 +67,7 @@ BUILT_IN: dict[str, ScoringFunction] = {
 """Objectives that come with molvae, by name."""
 BUILT_IN.update(TASKS)
 
-SIMILARITY = "similarity:"
+SIMILARITY_PREFIX = "similarity:"
 
 _registered: dict[str, PerMolecule] = {}
 
@@ -157,15 +159,17 @@ def get_objective(
     name = spec.lower()
     if found := known.get(spec, BUILT_IN.get(name, BUILT_IN.get(name.replace("-", "_")))):
         made = found
-    elif name.startswith((RDKIT, NEAREST)):
+    elif name.startswith((RDKIT_PREFIX, NEAREST_PREFIX)):
         made = _of_property(get_property(spec))
-    elif spec.startswith(SIMILARITY):
-        target = canonical(spec.removeprefix(SIMILARITY))
-        made = Similarity(name=SIMILARITY + target, direction="maximize", target=target)
+    elif spec.startswith(SIMILARITY_PREFIX):
+        target = canonical(spec.removeprefix(SIMILARITY_PREFIX))
+        made = Similarity(name=SIMILARITY_PREFIX + target, direction="maximize", target=target)
     elif (start := spec.partition(":")[0] + ":") in COUNTS:
         made = COUNTS[start](name=spec, direction="maximize", of=spec.removeprefix(start))
-    elif spec.startswith(COMMAND):
-        made = Program(name="command", direction="maximize", command=spec.removeprefix(COMMAND))
+    elif spec.startswith(COMMAND_PREFIX):
+        made = Program(
+            name="command", direction="maximize", command=spec.removeprefix(COMMAND_PREFIX)
+        )
     elif ":" in spec:
         made = _imported(spec)
     else:
@@ -183,12 +187,16 @@ def list_objectives() -> list[tuple[str, str, str]]:
             (made.name, made.direction, made.doc or "A function without a docstring")
             for made in named
         ),
-        (RDKIT + "NAME", "maximize", "Any descriptor of rdkit.Chem.Descriptors"),
-        (NEAREST + "FILE", "maximize", "Tanimoto similarity to the nearest molecule of a file"),
-        (SIMILARITY + "SMILES", "maximize", Similarity.doc),
+        (RDKIT_PREFIX + "NAME", "maximize", "Any descriptor of rdkit.Chem.Descriptors"),
+        (
+            NEAREST_PREFIX + "FILE",
+            "maximize",
+            "Tanimoto similarity to the nearest molecule of a file",
+        ),
+        (SIMILARITY_PREFIX + "SMILES", "maximize", Similarity.doc),
         *((start + word, "", _first_line(count)) for word, (start, count) in counts),
         ("module:attribute", "maximize", "Your own function of a SMILES, or class"),
-        (COMMAND + "WORDS", "maximize", "Another program, e.g. command:dock.sh {smiles}"),
+        (COMMAND_PREFIX + "WORDS", "maximize", "Another program, e.g. command:dock.sh {smiles}"),
     ]
 
 
@@ -199,11 +207,11 @@ def _meant(spec: str, names: Sequence[str]) -> list[str]:
     return of_suite or [
         *(name for name in names if name not in TASKS),
         *{f"{name.split('/')[0]}/NAME" for name in TASKS},
-        RDKIT + "NAME",
-        NEAREST + "FILE",
-        SIMILARITY + "SMILES",
+        RDKIT_PREFIX + "NAME",
+        NEAREST_PREFIX + "FILE",
+        SIMILARITY_PREFIX + "SMILES",
         "module:attribute",
-        COMMAND + "WORDS",
+        COMMAND_PREFIX + "WORDS",
     ]
 
 

@@ -45,8 +45,8 @@ PREDICTION_COLUMNS = {
 }
 """Columns NAME_predicted, NAME_low and NAME_high of tables with proposals."""
 
-FIDELITY = "fidelity"
+FIDELITY_COLUMN = "fidelity"
 """Column of the fidelity of each trial, where there are lower ones: the name of its value."""
 
-EARLIER = "earlier_failures"
+EARLIER_FAILURES_COLUMN = "earlier_failures"
 """Column of failures after which trials were put back, where there are any."""

@@ -188,7 +188,7 @@ def test_no_molecule_is_similar_to_nothing() -> None:
 def test_in_a_real_space_a_way_begins_and_ends_at_its_molecules(
     qm9: LatentSpace, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("molvae.analysis.interpolation.BENDS", 10)
+    monkeypatch.setattr("molvae.analysis.interpolation.N_STEPS", 10)
     path = interpolate(qm9, "CC1CC1C#N", "OCc1cc[nH]c1", steps=20, kind=kind)  # type: ignore[arg-type]
     assert path.missed == ()
     assert (path.decoded[0], path.decoded[-1]) == ("CC1CC1C#N", "OCc1cc[nH]c1")

@@ -29,7 +29,7 @@ from molvae.analysis.report import render, write_report
 from molvae.analysis.reproduce import reproduction_command
 from molvae.analysis.server import serve
 from molvae.analysis.summary import (
-    Unusual,
+    OutOfDistribution,
     best_so_far,
     evenly,
     number,
@@ -252,7 +252,7 @@ def test_what_cannot_be_written_is_said(campaign: Campaign, tmp_path: Path) -> N
 def small_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """As of a record with many trials: 10 rows and points, 3 molecules for histograms."""
     for module in ("summary", "distributions", "figures", "report"):
-        for name, value in (("LISTED", 10), ("POINTS", 10), ("SAMPLE", 3)):
+        for name, value in (("MAX_ROWS", 10), ("MAX_POINTS", 10), ("MAX_SAMPLE_SIZE", 3)):
             monkeypatch.setattr(f"molvae.analysis.{module}.{name}", value, raising=False)
 
 
@@ -331,7 +331,9 @@ def test_it_says_which_molecules_left_the_known_world(tmp_path: Path) -> None:
     facts |= {"start": 2, "dataset": None, "skipped": 0, "duplicates": 0}
     Storage.create(tmp_path / "a.db", facts, [*start, *new]).close()
     with Campaign.open(tmp_path / "a.db") as c:
-        assert summarize(c).unusual == Unusual(starting=1, of_starting=2, new=1, of_new=3)
+        assert summarize(c).out_of_distribution == OutOfDistribution(
+            initial=1, of_initial=2, new=1, of_new=3
+        )
         page = report(c, tmp_path)
     assert "1 of 3 new molecules (33 %) lie below the first percentile" in page.words
     assert "and 1 of 2 initial molecules" in page.words
@@ -340,7 +342,7 @@ def test_it_says_which_molecules_left_the_known_world(tmp_path: Path) -> None:
 
 
 def test_where_no_density_is_known_none_is_shown(campaign: Campaign, tmp_path: Path) -> None:
-    assert summarize(campaign).unusual is None
+    assert summarize(campaign).out_of_distribution is None
     assert "percentile" not in report(campaign, tmp_path).words
 
 

@@ -103,7 +103,7 @@ def test_blocks_change_nothing(monkeypatch):
     similar = tanimoto(morgan_bits(SOME), morgan_bits(SOME))
     to_others = tanimoto(morgan_bits(SOME), morgan_bits(OTHERS))
     for block in (3, 8, 1_000):
-        monkeypatch.setattr(module, "BLOCK", block)
+        monkeypatch.setattr(module, "BLOCK_SIZE", block)
         assert internal_diversity(SOME) == pytest.approx(1 - similar.mean())
         found = nearest_neighbor_similarity(SOME, OTHERS)
         assert found == pytest.approx(to_others.max(axis=1).mean())

@@ -20,7 +20,7 @@ import pytest
 
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.choice import Choice
-from molvae.campaign.evaluation import ANSWERED_NAN, EvaluationResult
+from molvae.campaign.evaluation import NAN_MESSAGE, EvaluationResult
 from molvae.campaign.outages import OutageDetector, UnrecordedFailure, cause_of
 from molvae.campaign.transport import NotLoadedError
 from molvae.campaign.trial import Trial
@@ -438,7 +438,7 @@ def test_an_outage_in_ever_new_words_is_one_still() -> None:
 
 
 def test_answers_of_nan_are_held_only_before_anything_worked() -> None:
-    nan = held(ANSWERED_NAN, call=1, came=1, message=ANSWERED_NAN)
+    nan = held(NAN_MESSAGE, call=1, came=1, message=NAN_MESSAGE)
     assert OutageDetector(most=3, worked=True).failed(nan) == [nan]
     assert OutageDetector(most=3, worked=False).failed(nan) == []
     assert OutageDetector(most=0, worked=False).failed(nan) == [nan]

@@ -273,7 +273,7 @@ def test_threads_share_the_lock_that_one_of_them_holds(path: Path) -> None:
 def test_one_process_writes_at_a_time_whatever_it_calls_the_record(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("molvae.campaign.lock.LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("molvae.campaign.lock.LOCK_TIMEOUT_SECONDS", 0.05)
     Storage.create(path, FACTS, [ONE]).close()
     link = path.with_name("link.db")
     link.symlink_to(path)

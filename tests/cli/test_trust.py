@@ -22,8 +22,8 @@ from molvae.campaign.storage import Storage
 from molvae.campaign.trial import NewTrial
 from molvae.errors import CampaignError
 from molvae.objectives.counts import COUNTS
-from molvae.objectives.parsing import WITHOUT_CODE, runs_code
-from molvae.objectives.registry import SIMILARITY
+from molvae.objectives.parsing import PREFIXES_WITHOUT_CODE, runs_code
+from molvae.objectives.registry import SIMILARITY_PREFIX
 from tests.cli.conftest import Molvae
 from tests.toys import ToySpace
 
@@ -205,7 +205,7 @@ def test_nothing_is_remembered_of_campaigns_without_code(elsewhere: None, tmp_pa
 
 
 def test_runs_code_knows_every_beginning_that_is_molvaes_own() -> None:
-    assert set(WITHOUT_CODE) == {"manual:", SIMILARITY, *COUNTS}
+    assert set(PREFIXES_WITHOUT_CODE) == {"manual:", SIMILARITY_PREFIX, *COUNTS}
     for spec in ("qed", "guacamol/osimertinib_mpo", "similarity:CCO", " alerts:PAINS", "manual:y"):
         assert not runs_code(spec)
     for spec in SPECS:

@@ -15,7 +15,7 @@ from molvae.chem.datasets import sample_molecules
 from molvae.chem.properties import score
 from molvae.errors import CheckpointError
 from molvae.latent import train as training
-from molvae.latent.acceptance import FILE, Acceptance, features
+from molvae.latent.acceptance import FILE_NAME, Acceptance, features
 from molvae.latent.space import LatentSpace
 
 
@@ -76,8 +76,8 @@ def test_a_saved_acceptance_is_the_same(
 
 
 def test_a_damaged_or_foreign_file_is_named(tmp_path: Path, acceptance: Acceptance) -> None:
-    (tmp_path / FILE).write_bytes(b"no tensors")
-    with pytest.raises(CheckpointError, match=FILE):
+    (tmp_path / FILE_NAME).write_bytes(b"no tensors")
+    with pytest.raises(CheckpointError, match=FILE_NAME):
         Acceptance.load(tmp_path)
     other = Acceptance(
         acceptance.mean[:3],

@@ -26,7 +26,7 @@ from molvae.chem.representations import RobustSmiles
 from molvae.chem.vocabulary import EOS, Vocabulary
 from molvae.config import PrepareConfig, build, read_toml
 from molvae.errors import CheckpointError, ConfigError, DataError, MolvaeWarning, UnknownNameError
-from molvae.latent.acceptance import FILE as ACCEPTANCE
+from molvae.latent.acceptance import FILE_NAME as ACCEPTANCE
 from molvae.latent.labels import fingerprints, label, label_names
 from molvae.latent.loading import WEIGHTS, list_models
 from molvae.latent.space import LatentSpace

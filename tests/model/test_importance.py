@@ -110,7 +110,7 @@ def test_no_more_rows_go_through_the_decoder_than_allowed(monkeypatch: pytest.Mo
         return logits(code, ids)
 
     monkeypatch.setattr(model, "logits", spy)
-    monkeypatch.setattr(objectives, "AT_ONCE", 8)
+    monkeypatch.setattr(objectives, "BOUND_BATCH_SIZE", 8)
     many = importance_bound(model, NormalPrior(4), ROWS, n_samples=20)
     assert seen == [8, 8, 4] * 3
     seen.clear()
