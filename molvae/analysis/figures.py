@@ -378,11 +378,11 @@ def _histogram(one: Distribution, found: CampaignSummary, palette: Palette) -> P
     """A property of initial and new molecules, and of the data set."""
     from molvae.chem.properties import PROPERTIES
 
-    starting = sum(not row.new for row in found.ranked)
+    n_initial = sum(not row.new for row in found.ranked)
     groups = [
         (f"{found.dataset} ({len(one.dataset)} drawn)", one.dataset, palette.steps[1], True),
-        (f"starting ({_some(one.start, starting)})", one.start, palette.faint, False),
-        (f"new ({_some(one.new, len(found.ranked) - starting)})", one.new, palette.accent, False),
+        (f"initial ({_some(one.start, n_initial)})", one.start, palette.faint, False),
+        (f"new ({_some(one.new, len(found.ranked) - n_initial)})", one.new, palette.accent, False),
     ]
     groups = [group for group in groups if group[1]]
     together = np.array([value for group in groups for value in group[1]] or [0.0])

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PLATE = Kind(name="a plate", stamp="plate", error=CampaignError)
 PLATE_PROPERTIES = ("logP", "MW", "SAS", "QED")  # properties that every plate shows
 MAX_EXPLOITING_KAPPA = 0.5
-"""Weight of the uncertainty up to which a proposal exploits more than it explores."""
+"""Largest kappa with which a proposal exploits more than it explores."""
 DRAWING_PIXELS = (260, 190)  # pixels of a drawn molecule
 LONG_COLUMNS = ("nearest", "parents")  # columns of SMILES that terminals have no room for
 
@@ -168,7 +168,7 @@ def write_plate(
 
 
 def why(kappa: float | None) -> str:
-    """What a weight of the uncertainty means, in one word."""
+    """What a kappa means, in one word."""
     if kappa is None or kappa != kappa:
         return ""
     return "exploits" if kappa <= MAX_EXPLOITING_KAPPA else "explores"
@@ -202,7 +202,7 @@ def render_plate(campaign: Campaign, trials: Sequence[Trial], *, form: str = "")
             cards=[
                 {
                     "trial": trial,
-                    "told": told_names(problem.at(trial.fidelity)),
+                    "to_measure": told_names(problem.at(trial.fidelity)),
                     "drawing": picture(trial.smiles, size=DRAWING_PIXELS),
                     "properties": numbers,
                 }
@@ -210,7 +210,7 @@ def render_plate(campaign: Campaign, trials: Sequence[Trial], *, form: str = "")
             ],
             problem=problem,
             identity=campaign.identity,
-            record=campaign.path.name,
+            campaign_file=campaign.path.name,
             written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
             form=form,
         )

@@ -126,7 +126,7 @@ def render(
         found=found,
         title=_title(found),
         goodness=goodness(problem.objectives[0]),
-        record=campaign.path.name,
+        campaign_file=campaign.path.name,
         identity=campaign.identity,
         written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         refresh=refresh,

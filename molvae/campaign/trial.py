@@ -48,7 +48,7 @@ class Reason:
     """Why a molecule was proposed: what its strategy, and the campaign, knew of it."""
 
     kappa: float | None = None
-    """Weight of the uncertainty when it was chosen: near 0 it exploits, above 1 it explores. None
+    """Weight of the predicted standard deviation: near 0 it exploits, above 1 it explores. None
     if the strategy has none."""
     parents: tuple[str, ...] = ()
     """Canonical SMILES of the molecules that it was made from."""

@@ -30,7 +30,7 @@ VALUE_COLUMNS = {
 """Columns such as NAME_error beside values, where there are any."""
 
 REASON_COLUMNS = {
-    "kappa": "weight of the uncertainty when it was chosen: near 0 exploits, above 1 explores",
+    "kappa": "weight of the predicted standard deviation: near 0 exploits, above 1 explores",
     "parents": "SMILES of the molecules that it was made from, with ; between them",
     "nearest": "SMILES of the most similar molecule that had its values when it was proposed",
     "similarity": "Tanimoto similarity to that one (ECFP4)",

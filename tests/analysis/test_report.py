@@ -335,7 +335,7 @@ def test_it_says_which_molecules_left_the_known_world(tmp_path: Path) -> None:
             initial=1, of_initial=2, new=1, of_new=3
         )
         page = report(c, tmp_path)
-    assert "1 of 3 new molecules (33 %) lie below the first percentile" in page.words
+    assert "1 of 3 new molecules (33 %) lie below the first density percentile" in page.words
     assert "and 1 of 2 initial molecules" in page.words
     assert "percentile origin status" in page.words
     assert "31.25" in page.text
@@ -377,7 +377,7 @@ def test_several_goals_say_what_they_are_and_how_far_they_came(
     assert len(page.all("svg")) == 6
     drawn = [d["alt"] for d in page.all("img")]
     assert drawn == [f"Structure of {s}" for s in [LEAD, *several.best(6)["smiles"]]]
-    assert f"Feasible {int(table['feasible'].sum())} of 30 scored" in page.words
+    assert f"Feasible {int(table['feasible'].sum())} of 30 with values" in page.words
     for name in ("qed", "mw", "similarity to the lead", "logp", "Pareto rank", "feasible"):
         assert name in page.text
     assert "\N{CHECK MARK} \N{LESS-THAN OR EQUAL TO} 2" in page.words
