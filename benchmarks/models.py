@@ -54,7 +54,12 @@ def measured(name: str, quick: bool) -> dict[str, float | None]:
         test = some(load_split(data, "test"), HELD_OUT, SEED)
         training = set(load_split(data, "train"))
     found = evaluate(
-        molvae.load(name), test, n_samples=sizes[0], n_draws=sizes[1], seed=SEED, training=training
+        molvae.load(name),
+        test,
+        n_samples=sizes[0],
+        n_posteriors=sizes[1],
+        seed=SEED,
+        training=training,
     )
     return {key: None if math.isnan(value) else value for key, value in found.items()}
 

@@ -28,6 +28,7 @@ CHOICE_ALIASES = {
 }  # old spellings of choices, still read
 
 ALIASES: Mapping[str, Mapping[str, str]] = {
+    "PrepareConfig": {"keep": "keep_columns"},
     "CampaignConfig": {
         "record": "campaign",
         "goals": "objective",
@@ -275,18 +276,20 @@ class PrepareConfig:
     share: float = 1.0
     """Share of the texts that are looked at, chosen by their hashes: a sample of a large data set,
     the same each time."""
-    keep: tuple[str, ...] = ()
+    keep_columns: tuple[str, ...] = ()
     """Columns of numbers that are kept beside the molecules, to be learned as `properties` or
     `conditions` of a training; an empty cell is a value that is not known."""
 
     def __post_init__(self) -> None:
         at_least(self, 1, "max_heavy_atoms")
         require(0 < self.share <= 1, f"share must lie in (0, 1], got {self.share}")
-        given = ", ".join(map(repr, self.keep))
-        for name in self.keep:
+        given = ", ".join(map(repr, self.keep_columns))
+        for name in self.keep_columns:
             require(
-                bool(name.strip()) and name.lower() != "smiles" and self.keep.count(name) == 1,
-                f"keep must list columns of numbers, each once, without smiles; got {given}",
+                bool(name.strip())
+                and name.lower() != "smiles"
+                and self.keep_columns.count(name) == 1,
+                f"keep_columns must list columns of numbers, each once, not smiles; got {given}",
             )
 
 

@@ -166,7 +166,7 @@ def test_settings_that_do_not_go_together(tables: dict[str, object], message: st
 
 @pytest.mark.parametrize("keep", [["a", "a"], ["SMILES"], [""]])
 def test_kept_columns_are_numbers_each_named_once(keep: list[str]) -> None:
-    with pytest.raises(ConfigError, match="keep must list columns of numbers"):
+    with pytest.raises(ConfigError, match="keep_columns must list columns of numbers"):
         build(PrepareConfig, {"keep": keep})
 
 

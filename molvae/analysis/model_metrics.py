@@ -36,7 +36,7 @@ def evaluate(
     smiles: Sequence[str],
     *,
     n_samples: int = 10_000,
-    n_draws: int = 500,
+    n_posteriors: int = 500,
     seed: int = 0,
     training: Collection[str] | None = None,
     fcd: bool = True,
@@ -47,7 +47,7 @@ def evaluate(
         smiles: Molecules held out from training; those that the model cannot encode count as not
             reconstructed, and are left out of all other metrics.
         n_samples: Molecules to generate from each source; 0 for none.
-        n_draws: Random molecules of those given for the metrics that need many samples each:
+        n_posteriors: Random molecules of those given for the metrics that need many samples each:
             stochastic reconstruction, the importance-weighted bound, smoothness.
         training: Canonical SMILES of the training molecules, for novelty and the floor of the
             Fréchet ChemNet distance.
@@ -64,19 +64,19 @@ def evaluate(
         only metrics that need no vectors.
 
     Raises:
-        ConfigError: `n_samples` is negative or `n_draws` below 1.
+        ConfigError: `n_samples` is negative or `n_posteriors` below 1.
         DataError: No molecules, or none that the model can encode.
         InvalidMoleculeError: A text is not a molecule.
     """
     n_samples = whole_number(n_samples, "n_samples", least=0)
-    n_draws, seed = whole_number(n_draws, "n_draws", least=1), check_seed(seed)
+    n_posteriors, seed = whole_number(n_posteriors, "n_posteriors", least=1), check_seed(seed)
     molecules = [canonical(text) for text in smiles]
     kept, has_vectors = _readable(space, molecules), space.dim > 0
     result: dict[str, float] = {"molecules": len(smiles), "unreadable": len(smiles) - len(kept)}
     if has_vectors:
         result |= reconstruction_metrics(space, molecules, seed=seed)
     # Not the first: files are often sorted, QM9 by size.
-    few = [kept[i] for i in np.random.default_rng(seed).permutation(len(kept))[:n_draws]]
+    few = [kept[i] for i in np.random.default_rng(seed).permutation(len(kept))[:n_posteriors]]
     result |= likelihood(space, few, seed=seed)
     if has_vectors:
         result["stochastic_reconstruction"] = stochastic_reconstruction(space, few, seed=seed)

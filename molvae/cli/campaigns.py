@@ -111,9 +111,9 @@ def ask(
 
     Columns are id, smiles and percentile (how typical a molecule is of the model, from 0 to 100,
     see molvae explore density); the predicted value with the ends of its 90 % interval; similarity
-    to the nearest measured molecule; kappa, the weight of the uncertainty; origin, the strategy and
-    its operator; findings, e.g. structural alerts. TSV also has the nearest measured molecule and
-    the parents, the molecules that it was made from.
+    to the nearest measured molecule; kappa, the weight of the predicted std; origin, the strategy
+    and its operator; findings, e.g. structural alerts. TSV also has the nearest measured molecule
+    and the parents, the molecules that it was made from.
 
     Create a laboratory campaign with --create and the settings of molvae optimize, e.g.
     --create --objective manual:pIC50 --direction maximize --start measured.csv. Initial molecules

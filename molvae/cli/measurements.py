@@ -243,7 +243,10 @@ def retry(
     /,
     *,
     message: str | None = None,
-    trial: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative_iterable=())] = (),
+    trial: Annotated[
+        tuple[int, ...],
+        Parameter(consume_multiple=True, negative_iterable=(), show_default=False),
+    ] = (),
 ) -> None:
     """Make failed trials pending again and print them as TSV.
 

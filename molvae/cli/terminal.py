@@ -89,7 +89,7 @@ def flags(kind: type[Config]) -> type[Config]:
         if is_dataclass(hint):
             made.append((one.name, flags(hint), field(default=None)))  # type: ignore[arg-type]
             continue
-        hidden = any(default is empty for empty in (MISSING, None, False)) or default == ()
+        hidden = any(default is empty for empty in (MISSING, None, False)) or default in ((), "")
         help_ = Parameter(
             name=one.metadata.get("flag"),
             show_default=False if hidden else str(default),

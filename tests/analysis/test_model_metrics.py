@@ -22,7 +22,7 @@ from molvae.chem.fingerprints import descriptors, morgan_bits, tanimoto_pairs
 from molvae.errors import ConfigError, DataError
 from molvae.latent.space import LatentSpace
 
-SMALL = {"n_draws": 20, "fcd": False}
+SMALL = {"n_posteriors": 20, "fcd": False}
 
 
 @pytest.mark.slow
@@ -51,7 +51,8 @@ def test_the_bundled_model_is_faithful_and_always_valid(space: LatentSpace) -> N
 
 def test_the_same_seed_gives_the_same_numbers(space: LatentSpace) -> None:
     first, second = (
-        evaluate(space, ["CCO", "CCN"], n_samples=5, n_draws=3, fcd=False, seed=1) for _ in range(2)
+        evaluate(space, ["CCO", "CCN"], n_samples=5, n_posteriors=3, fcd=False, seed=1)
+        for _ in range(2)
     )
     assert first.keys() == second.keys()
     for name, value in first.items():
@@ -114,7 +115,7 @@ def test_the_figure_is_drawn_and_other_names_are_refused(tmp_path: Path) -> None
 def test_nothing_to_evaluate_on_is_an_error(space: LatentSpace) -> None:
     with pytest.raises(DataError, match="at least one"):
         evaluate(space, [])
-    for wrong in ({"n_draws": 0}, {"n_samples": -1}):
+    for wrong in ({"n_posteriors": 0}, {"n_samples": -1}):
         with pytest.raises(ConfigError, match="must"):
             evaluate(space, ["CCO"], **wrong)
 
