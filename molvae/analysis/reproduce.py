@@ -33,12 +33,10 @@ class Reproduction:
 
 def reproduction_command(campaign: Campaign, calls: int) -> Reproduction:
     """The command that creates the same campaign after some calls; nothing is run or imported."""
-    from molvae.objectives.parsing import MANUAL_PREFIX, current_spec, format_part
+    from molvae.objectives.parsing import format_part, is_manual
 
     config, problem, notes = campaign.config, campaign.problem, list[str]()
-    manual = all(
-        current_spec(one.spec or "").startswith(MANUAL_PREFIX) for one in problem.objectives
-    )
+    manual = all(map(is_manual, problem.objectives))
     words = ["molvae", "ask" if manual else "optimize", campaign.path.name]
     words += ["--create"] * manual
     parts: dict[str, Sequence[Objective | Constraint]] = {

@@ -302,10 +302,11 @@ def _clipped(trial: Trial) -> Trial:
 
 def _lead(problem: OptimizationProblem, given: str | None) -> str | None:
     from molvae.chem.molecules import canonical, canonical_or_none
+    from molvae.objectives.parsing import spec_text
 
     if given is not None:
         return canonical(given)
-    specs = ((part.spec or "").strip() for part in problem.parts.values())
+    specs = ((spec_text(part) or "").strip() for part in problem.parts.values())
     found = next((spec for spec in specs if spec.startswith(SIMILARITY_PREFIX)), None)
     return None if found is None else canonical_or_none(found.removeprefix(SIMILARITY_PREFIX))
 

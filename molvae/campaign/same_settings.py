@@ -17,6 +17,7 @@ from molvae.objectives.parsing import (
     merged,
     parse_constraint,
     parse_objective,
+    spec_text,
     with_bounds,
 )
 from molvae.objectives.problem import Constraint, Objective
@@ -90,7 +91,8 @@ def _is_same_part(
 
 def _essence(part: Objective | Constraint) -> dict[str, Any]:
     """What makes two objectives or constraints the same."""
-    names = {"name": current_spec(part.name), "spec": part.spec and current_spec(part.spec)}
+    spec = spec_text(part)
+    names = {"name": current_spec(part.name), "spec": spec and current_spec(spec)}
     return asdict(part) | names | {"version": None, "is_cheap": False}
 
 

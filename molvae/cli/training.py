@@ -206,10 +206,9 @@ def evaluate(
     else:
         print_table(("measure", "value"), found.items())
     if out is not None:
-        about = {"fingerprint": loaded.fingerprint, "versions": versions()}
-        about |= {"space": space, "data": data, "seed": seed}
-        about |= {"samples": samples, "posteriors": posteriors}
-        content = {"about": about, "result": finite(found)}
+        arguments = {"samples": samples, "posteriors": posteriors, "seed": seed}
+        about = {"fingerprint": loaded.fingerprint, "versions": versions(), "space": space}
+        content = {"about": about | {"data": data} | arguments, "result": finite(found)}
         with replacing(out, MEASURES, overwrite=overwrite) as draft:
             draft.write_text(dumps(content, indent=1) + "\n", encoding="utf-8")
     if figure is not None:

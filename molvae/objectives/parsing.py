@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -86,6 +86,11 @@ def current_spec(spec: str) -> str:
         if spec.lower() == old or (old.endswith(":") and spec.startswith(old)):
             return new + spec[len(old) :]
     return spec
+
+
+def spec_text(part: Objective | Constraint) -> str | None:
+    """The scoring function of a part as text; None for an object of Python."""
+    return part.spec if isinstance(part.spec, str) else None
 
 
 def parse_problem(
@@ -201,8 +206,8 @@ def _fields(what: str, kind: type[Objective | Constraint], given: Any) -> dict[s
         return _parse(what, given)
     if isinstance(given, kind):
         unknown = ("version", "is_cheap")  # until the scoring function is made
-        fields_ = asdict(given).items()
-        said = {k: v for k, v in fields_ if v not in (None, False) and k not in unknown}
+        values = {f.name: getattr(given, f.name) for f in fields(given) if f.name not in unknown}
+        said = {k: v for k, v in values.items() if v is not None and v is not False}
         return {"spec": given.name} | said
     if isinstance(given, Mapping):
         found = dict(given)
@@ -275,7 +280,8 @@ def format_part(part: Objective | Constraint) -> str:
     >>> format_part(Constraint("amide", spec="matches:C(=O)N", low=1.0, high=3.0))
     'amide: matches:C(=O)N in 1..3'
     """
-    spec = python_object(part.name) if part.spec is None else current_spec(part.spec)
+    written = spec_text(part)
+    spec = python_object(part.name) if written is None else current_spec(written)
     name = own_name(part)
     text = "" if name is None else f"{name}: "
     if isinstance(part, Objective) and part.direction != "range":
@@ -293,10 +299,11 @@ def format_part(part: Objective | Constraint) -> str:
 
 def own_name(part: Objective | Constraint) -> str | None:
     """The name that was given to values; None if it is their scoring function's."""
-    if part.spec is None or ":" in part.name:
+    written = spec_text(part)
+    if written is None or ":" in part.name:
         return None
-    spec = current_spec(part.spec)
-    return None if part.name in (spec, spec.removeprefix(MANUAL_PREFIX), part.spec) else part.name
+    spec = current_spec(written)
+    return None if part.name in (spec, spec.removeprefix(MANUAL_PREFIX), written) else part.name
 
 
 def python_object(name: str) -> str:
@@ -369,7 +376,7 @@ def make_scoring_function(
 
         # The direction of an object is its own; the objective's counts.
         own = cast(Any, direction if isinstance(spec, str) else None)
-        made = get_objective(spec, direction=own)
+        made = get_objective(spec, direction=own, name=name)
     if isinstance(made, Program) and made.folder is None and campaign_file is not None:
         made = replace(made, folder=str(campaign_file.absolute()) + CALLS_SUFFIX)
     if name is not None and is_dataclass(made) and not isinstance(made, type):
@@ -391,7 +398,7 @@ def all_told_names(problem: OptimizationProblem) -> tuple[str, ...]:
 
 def is_manual(part: Objective | Constraint) -> bool:
     """Whether people measure the values of an objective or a constraint."""
-    return current_spec(part.spec or "").startswith(MANUAL_PREFIX)
+    return current_spec(spec_text(part) or "").startswith(MANUAL_PREFIX)
 
 
 def runs_code(spec: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +39,8 @@ class Objective:
     _: KW_ONLY
     direction: Direction = "maximize"
     """Direction; `range`: values from `low` to `high` are good, others worse with distance."""
-    spec: str | None = None
-    """Scoring function, as `get_objective` reads it. None: the one called `name`, or an object."""
+    spec: str | Callable[..., Any] | None = None
+    """Scoring function, as `get_objective` takes it. None: the one called `name`, or an object."""
     unit: str | None = None
     version: str | None = None
     """Version that the scoring function declares."""
@@ -140,8 +140,8 @@ class Constraint:
 
     name: str
     _: KW_ONLY
-    spec: str | None = None
-    """Scoring function, as `get_objective` reads it. None: the one called `name`, or an object."""
+    spec: str | Callable[..., Any] | None = None
+    """Scoring function, as `get_objective` takes it. None: the one called `name`, or an object."""
     low: float | None = None
     high: float | None = None
     unit: str | None = None

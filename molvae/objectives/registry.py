@@ -118,7 +118,10 @@ def objective(
 
 
 def get_objective(
-    spec: str | ScoringFunction | Callable[[str], float], *, direction: Direction | None = None
+    spec: str | ScoringFunction | Callable[[str], float],
+    *,
+    direction: Direction | None = None,
+    name: str | None = None,
 ) -> ScoringFunction:
     """An objective by its name; anything but a finite number that it answers becomes NaN.
 
@@ -138,6 +141,8 @@ def get_objective(
               attributes `name`, `direction`, `batch_size` and `version` are respected. The current
               directory is searched first.
         direction: Direction instead of the objective's own.
+        name: Name of a function, by default its own; a lambda has none. A `functools.partial` has
+            that of its function.
 
     Raises:
         UnknownNameError: No objective, attribute or direction has the name; suggests the nearest.
@@ -148,7 +153,7 @@ def get_objective(
     if direction is not None:
         direction = checked_direction(direction)
     if not isinstance(spec, str):
-        own: ScoringFunction = _adapted(spec)
+        own: ScoringFunction = _adapted(spec, name)
         if direction is None or direction == own.direction:
             return own
         if not is_dataclass(own):
@@ -156,10 +161,10 @@ def get_objective(
         return cast(ScoringFunction, replace(cast(Any, own), direction=direction))
     spec = current_spec(spec)
     known: dict[str, Any] = {**BUILT_IN, **_registered}
-    name = spec.lower()
-    if found := known.get(spec, BUILT_IN.get(name, BUILT_IN.get(name.replace("-", "_")))):
+    key = spec.lower()
+    if found := known.get(spec, BUILT_IN.get(key, BUILT_IN.get(key.replace("-", "_")))):
         made = found
-    elif name.startswith((RDKIT_PREFIX, NEAREST_PREFIX)):
+    elif key.startswith((RDKIT_PREFIX, NEAREST_PREFIX)):
         made = _of_property(get_property(spec))
     elif spec.startswith(SIMILARITY_PREFIX):
         target = canonical(spec.removeprefix(SIMILARITY_PREFIX))
@@ -241,22 +246,32 @@ def import_object(spec: Any) -> Any:
     return target() if isinstance(target, type) else target
 
 
-def _adapted(given: Any) -> Any:
+def _adapted(given: Any, name: str | None) -> Any:
     """A scoring function from an object or a plain function of a SMILES."""
     if callable(given) and all(hasattr(given, a) for a in ("name", "direction")):
         checked_direction(given.direction)
         return given
     if _is_function(given):
-        name = getattr(given, "__name__", "<lambda>")
+        function = _without_arguments(given)
+        name = name or str(getattr(function, "__name__", type(function).__name__))
         if name == "<lambda>":
-            raise ConfigError(f"{given!r} has no name; define it with def NAME(smiles)")
-        return PerMolecule(
-            name=name, direction="maximize", function=given, of="smiles", doc=_first_line(given)
-        )
+            raise ConfigError(
+                f"{given!r} has no name; define it with def NAME(smiles), or give a name, "
+                "e.g. Campaign.create(..., name='mine') or Objective('mine', spec=...)"
+            )
+        doc = _first_line(function)
+        return PerMolecule(name=name, direction="maximize", function=given, of="smiles", doc=doc)
     raise ConfigError(
         "an objective is a name, a function of a SMILES, or has a name, a direction and "
         f"__call__(list of SMILES), got {given!r}"
     )
+
+
+def _without_arguments(function: Any) -> Any:
+    """The function of a `functools.partial`; others are returned."""
+    while isinstance(function, partial):
+        function = function.func
+    return function
 
 
 def _is_function(target: Any) -> bool:
@@ -273,7 +288,7 @@ def _imported(spec: str) -> Any:
             "class with __call__(list of SMILES)"
         )
     if _is_function(target):
-        doc = _first_line(target)
+        doc = _first_line(_without_arguments(target))
         return PerMolecule(name=spec, direction="maximize", function=target, of="smiles", doc=doc)
     if isinstance(target, type):
         try:
