@@ -93,8 +93,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
         if key[1] == next(iter(SETTINGS)):
             return ""
         change = of(key, "auc_top10") - of((key[0], next(iter(SETTINGS))), "auc_top10")
-        sd = float(change.std(ddof=1)) if len(change) > 1 else None
-        return spread(float(change.mean()), sd, "+.3f")
+        std = float(change.std(ddof=1)) if len(change) > 1 else None
+        return spread(float(change.mean()), std, "+.3f")
 
     seeds = len({row["seed"] for row in result["rows"]})
     return [

@@ -23,7 +23,7 @@ from molvae.bo.base import LowerFidelity, Observations
 from molvae.bo.features import features
 from molvae.bo.fidelity_choice import choose_fidelities
 from molvae.bo.fidelity_gp import fidelity_gp
-from molvae.bo.pool import FINALISTS
+from molvae.bo.pool import N_FINALISTS
 from molvae.bo.strategies.rank import Rank
 from molvae.bo.surrogate import molecule_gp, reproducible
 from molvae.bo.transforms import ScoreTransform
@@ -210,7 +210,7 @@ def _finalists(model: Any, x: Tensor, rows: Sequence[int], kappas: Any) -> list[
     mean, std = model.moments(x[others])
     found: dict[int, None] = {}
     for kappa in kappas:
-        found.update(dict.fromkeys((mean + float(kappa) * std).topk(FINALISTS).indices.tolist()))
+        found.update(dict.fromkeys((mean + float(kappa) * std).topk(N_FINALISTS).indices.tolist()))
     return [others[i] for i in found]
 
 

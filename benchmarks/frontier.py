@@ -2,8 +2,9 @@
 
 The recipe of `zinc250k` is trained anew with each beta, for a fraction of its molecules, and
 measured on validation molecules. Two further trainings leave out the property heads, and write
-molecules as plain SMILES. Off: by how many sd the mean of the property that is furthest off differs
-from the data. Short trainings show the trade, not how good the bundled model is.
+molecules as plain SMILES. Off: distance of the mean of the property that is furthest off from that
+of the data, in standard deviations (std) of the data. Short trainings show the trade, not how good
+the bundled model is.
 """
 
 from __future__ import annotations
@@ -88,12 +89,12 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
     figure, ((back, same, off),) = plots.panels(1, 3, (3.6, 3.2))
     curves = {
         back: {"reconstruction": "posterior mean", "posterior_reconstruction": "posterior draw"},
-        same: {f"same_at_{r:g}": f"r = {r:g} sd" for r in RADII},
+        same: {f"same_at_{r:g}": f"r = {r:g} std" for r in RADII},
         off: {"prior_off": "prior, greedy", "generated_off": "generated"},
     }
     back.set_title("reconstruction")
     same.set_title("same molecule after a move of z")
-    off.set_title("worst property mean, sd off")
+    off.set_title("worst property mean, std off")
     for axes, named in curves.items():
         plots.lines(axes, beta, {label: [row[key] for row in rows] for key, label in named.items()})
         axes.set(xscale="log", xlabel="beta", ylim=(0, None))
@@ -112,7 +113,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
             "training": lambda row: row["variant"],
             "reconstructed from: mean, sample":
                 at("reconstruction posterior_reconstruction", ".1%"),
-            "same after 0.3 sd": at("same_at_0.3", ".1%"),
+            "same after 0.3 std": at("same_at_0.3", ".1%"),
             "KL, nats": at("kl", ".1f"),
             "prior off": at("prior_off"),
             "generated off": at("generated_off"),

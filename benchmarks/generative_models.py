@@ -343,8 +343,8 @@ def over_seeds(config: TrainConfig, seeds: Sequence[int]) -> dict[str, Any]:
             valid = molvae.load(made).card.about["validation"]
         losses.append(plain(valid["reconstruction_nats"] + config.loss.beta * valid["kl_nats"]))
     finite = [loss for loss in losses if loss is not None]
-    sd = float(np.std(finite, ddof=1) / np.mean(finite)) if len(finite) > 1 else None
-    return {"losses": losses, "sd": sd}
+    std = float(np.std(finite, ddof=1) / np.mean(finite)) if len(finite) > 1 else None
+    return {"losses": losses, "std": std}
 
 
 def prior_row(plan: Plan, kind: str, what: Material) -> dict[str, Any]:
@@ -427,8 +427,8 @@ def _of_data(found: Mapping[str, Any]) -> list[str]:
         *columns([*rows, floor], {
             "model": _title,
             **generated,
-            f"mean of {names} off, sd": at("shift_*", "+.2f", part="drawn"),
-            "sd over that of the data": at("sd_ratio_*", part="drawn"),
+            f"mean of {names} off, std": at("shift_*", "+.2f", part="drawn"),
+            "std over that of the data": at("std_ratio_*", part="drawn"),
         }),
         "",
         "What is claimed of such models, measured; stable: "
@@ -437,7 +437,7 @@ def _of_data(found: Mapping[str, Any]) -> list[str]:
         "",
         *columns(rows, {
             "model": _title,
-            "stable? sd over seeds": _stable,
+            "stable? std over seeds": _stable,
             "likelihood exact?": _likelihood,
             "molecules a second: training": at("per_second", ",", part="training"),
             "CPU minutes, with prior": at("minutes", ".1f", part="training"),
@@ -451,7 +451,7 @@ def _of_data(found: Mapping[str, Any]) -> list[str]:
             "gain over N(0, I)": lambda row: number(row["log_density"] - row["normal"], "+.2f"),
             "bound: 1, 8, 64 samples": nats,
             **{name: generated[name] for name in ("valid without repair", "distinct", "FCD")},
-            "furthest off, sd": at("off", part="drawn"),
+            "furthest off, std": at("off", part="drawn"),
             "seconds to fit": at("fit_seconds", ".0f"),
             "molecules a second": at("per_second", ",", part="drawn"),
         })]  # fmt: skip
@@ -474,7 +474,7 @@ def _auroc(row: Mapping[str, Any], other: str) -> str:
 
 
 def _stable(row: Mapping[str, Any]) -> str:
-    text = pick(row["seeds"], ("sd",), ".1%")
+    text = pick(row["seeds"], ("std",), ".1%")
     if failed := sum(loss is None for loss in row["seeds"].get("losses", ())):
         text += f", {failed} failed"
     collapsed = any("collaps" in warning for warning in row["training"]["warnings"])
@@ -495,7 +495,7 @@ def _likelihood(row: Mapping[str, Any]) -> str:
 
 
 def _on_demand(found: Mapping[str, Any]) -> list[str]:
-    """Median absolute error of what was asked for, and what share of the data's sd that is."""
+    """Median absolute error of what was asked for, in its unit and in std of the data."""
     rows = {row["variant"]: row["asked"] for row in found["rows"] if row["asked"]}
     names = [n for n in (UNASKED, "semi-supervised", "semi-supervised-5") if n in rows]
     if names in ([], [UNASKED]):
@@ -506,15 +506,15 @@ def _on_demand(found: Mapping[str, Any]) -> list[str]:
         if of["error"] is None:
             return NONE
         shares = numbers([of["validity"], of["uniqueness"]], ".0%")
-        return f"{number(of['error'], '.3g')} ({number(of['in_sd'])} sd); {shares}"
+        return f"{number(of['error'], '.3g')} ({number(of['in_std'])} std); {shares}"
 
     titles = {name: VARIANTS[name][0] for name in names} | {UNASKED: "not asked: noise levels"}
     return [
         "",
         f"Molecules on demand, {found['settings']['sizes']['asked']:,} for each value, as "
         "`generate` makes them: sampled again, up to twenty times, where the model's own encoder "
-        "expects them to be more than 0.25 sd off. Median absolute error (in sd of the data); "
-        "valid, distinct.",
+        "expects them to be more than 0.25 standard deviations (std) off. Median absolute error "
+        "(in std of the data); valid, distinct.",
         "",
         *columns(rows[names[-1]], {
             "asked for": lambda key: key.replace("=", " = "),
@@ -548,7 +548,7 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
         if found["floor"][key] is not None:
             bars.axvline(found["floor"][key], color="black", linewidth=0.8)
         bars.set_title(
-            "FCD (line: training molecules)" if key == "fcd" else "furthest property, sd"
+            "FCD (line: training molecules)" if key == "fcd" else "furthest property, std"
         )
         higher = [(PRIORS[p["prior"]], p["log_density"] - p["normal"]) for p in found["priors"]]
         gains.barh([n for n, _ in higher[::-1]], [v for _, v in higher[::-1]])
@@ -556,7 +556,7 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
         for row in found["rows"]:
             if of := row["asked"]:
                 title = _title(row) if row["variant"] != UNASKED else "not asked"
-                plots.lines(errors, [*of], {title: [e["in_sd"] for e in of.values()]})
-        errors.set_title("asked for: median error, sd")
+                plots.lines(errors, [*of], {title: [e["in_std"] for e in of.values()]})
+        errors.set_title("asked for: median error, std")
         errors.tick_params(axis="x", rotation=30)
     plots.save(figure, folder / "generative-models.svg")

@@ -59,7 +59,7 @@ def qed(smiles: str) -> float:
 
 
 def docking(smiles: str) -> float:
-    """Another one."""
+    """Another objective that only a call can tell."""
     return float(docked([smiles])[0])
 
 
@@ -152,8 +152,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
     def gain(pair: Any) -> str:
         keep, free = ([row["auc_top10"] for row in pair[arm]] for arm in ("keep", "filter"))
         differences = np.array(keep) - np.array(free)
-        sd = float(differences.std(ddof=1)) if len(differences) > 1 else None
-        return spread(float(differences.mean()), sd, "+.3f")
+        std = float(differences.std(ddof=1)) if len(differences) > 1 else None
+        return spread(float(differences.mean()), std, "+.3f")
 
     def size(core: str) -> int:
         return int(core_of(CORES[core]).query.GetNumAtoms())

@@ -102,8 +102,8 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
             "analogies": analogies(space, test, sizes.analogies),
         }
     names = [head.removeprefix("-") for head in HEADS]
-    sds = score(test[:2000], names).std(0)
-    return found | {"sd": {name: float(sd) for name, sd in zip(names, sds, strict=True)}}
+    stds = score(test[:2000], names).std(0)
+    return found | {"std": {name: float(std) for name, std in zip(names, stds, strict=True)}}
 
 
 def moved(space: LatentSpace, molecules: Sequence[str], directions: int) -> dict[str, Any]:
@@ -149,8 +149,8 @@ def other_moves(
     `posterior`: longer along units, and of molecules, whose posterior is wide. `prior`: in the
     noise from which the prior's flow makes z, so that they lead from molecules to molecules.
     """
-    _, sd = space.posterior(molecules)
-    wide = u * (sd / sd.square().mean().sqrt())[:, None]
+    _, std = space.posterior(molecules)
+    wide = u * (std / std.square().mean().sqrt())[:, None]
     moves: dict[str, Callable[[float], Tensor]] = {"posterior": lambda r: z[:, None] + r * wide}
     if isinstance(prior := space.prior, FlowPrior):
         noise = prior.to_noise(z.float())
@@ -296,12 +296,12 @@ def aminated(smiles: str) -> str | None:
 
 
 def standard_error(values: NDArray[np.float64]) -> float:
-    """Of a mean; 0 for a single value."""
+    """Standard error of a mean; 0 for a single value."""
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 def crossing(x: Sequence[float], y: Sequence[float], level: float) -> float | None:
-    """Where a rising line through points comes to a level; None if it does not."""
+    """Place at which a rising line through points reaches a level; None if it does not."""
     for (x0, y0), (x1, y1) in pairwise(zip(x, y, strict=True)):
         if y0 <= level < y1:
             return x0 + (x1 - x0) * (level - y0) / (y1 - y0)
@@ -315,7 +315,7 @@ def at(x: Sequence[float], y: Sequence[float | None], where: float) -> float:
 
 
 def up_or_down(head: str) -> str:
-    """What is climbed, in words."""
+    """The climbed value and its direction, in words."""
     return f"{head.removeprefix('-')} {'down' if head.startswith('-') else 'up'}"
 
 
@@ -334,17 +334,17 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
         near.set(xlabel="length of the move in z", ylabel="Tanimoto similarity", ylim=(0, 1.02))
         near.set_title(TITLES[name])
         for color, head in zip(plots.COLORS, HEADS, strict=False):
-            sd = found["sd"][head.removeprefix("-")]
+            std = found["std"][head.removeprefix("-")]
             for kind, style in (("free", "-"), ("kept", ":")):
                 one = found["ascents"][head][kind]
-                true, error = np.array(one["true"]) / sd, np.array(one["error"]) / sd
+                true, error = np.array(one["true"]) / std, np.array(one["error"]) / std
                 label = up_or_down(head) if kind == "free" else None
                 up.plot(result["after"], true, style, color=color, label=label)
                 usual.plot(result["after"], one["percentile"], style, color=color, label=label)
                 if kind == "free":
                     low, high = true - error, true + error
                     up.fill_between(result["after"], low, high, color=color, alpha=0.2, lw=0)
-        up.set(xlabel="distance climbed in z", ylabel="true improvement, sd of the data")
+        up.set(xlabel="distance climbed in z", ylabel="true improvement, std of the data")
         up.set_title(f"dotted: kept above {result['keep']:g} %")
         usual.set(xlabel="distance climbed in z", ylabel="percentile of the density")
         for axes in (near, up, usual):

@@ -31,7 +31,7 @@ BEST, START, BATCH = 50, 100, 10
 PART = 100_000
 """Random molecules that the plain Gaussian process ranks."""
 NOISE, TOGETHER = 1e-2, 10_000
-"""Its variance beside the similarities, as a share of the amplitude; molecules at a time."""
+"""Variance of the noise, as a share of the amplitude; molecules at a time."""
 QUERIES, NEAREST = 200, 10
 
 

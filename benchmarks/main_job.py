@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.shared.run import ROOT, each, trials_of
-from benchmarks.shared.tables import by_seed, grouped, markdown, mean_sd
+from benchmarks.shared.tables import by_seed, grouped, markdown, mean_std
 from molvae.config import read_toml
 
 TITLE = "The main job"
@@ -30,7 +30,7 @@ def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     cases = [(recipe, name, seed) for seed in SEEDS[: 1 if quick else None] for name in STRATEGIES]
     rows = each(campaign, cases, jobs=jobs, kept=folder)
     best = {
-        name: mean_sd([row["best"] for row in own])
+        name: mean_std([row["best"] for row in own])
         for name, own in grouped(rows, "strategy").items()
     }
     settings = {key: recipe[key] for key in ("objective", "budget", "start")}

@@ -54,7 +54,12 @@ def measured(name: str, quick: bool) -> dict[str, float | None]:
         test = some(load_split(data, "test"), HELD_OUT, SEED)
         training = set(load_split(data, "train"))
     found = evaluate(
-        molvae.load(name), test, n_samples=sizes[0], n_draws=sizes[1], seed=SEED, training=training
+        molvae.load(name),
+        test,
+        n_samples=sizes[0],
+        n_posteriors=sizes[1],
+        seed=SEED,
+        training=training,
     )
     return {key: None if math.isnan(value) else value for key, value in found.items()}
 
@@ -72,7 +77,7 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
 ROWS = (
     ("molecules that come back exactly: greedy, from the posterior mean", "reconstruction", ".1%"),
     ("the same, 10 samples of z x 10 samples of tokens each", "stochastic_reconstruction", ".1%"),
-    ("z moved by 0.3 sd of the encodings: still the same molecule", "same_at_0.3", ".1%"),
+    ("z moved by 0.3 std of the encodings: still the same molecule", "same_at_0.3", ".1%"),
     ("mean Tanimoto similarity to it (Morgan, radius 2, 2,048 bits)", "tanimoto_at_0.3", ".2f"),
     ("KL to N(0, I), nats; active units", "", ""),
     ("bound on log p, nats: ELBO, 64 importance-weighted samples", "elbo iwae", ".1f"),
@@ -85,8 +90,8 @@ ROWS = (
     ("valid", "generated_validity", ".0%"),
     ("distinct", "generated_uniqueness", ".2%"),
     ("not among the training molecules", "generated_novelty", ".1%"),
-    ("mean less held-out mean of logP, SAS, QED, in sd", "generated_*_shift_in_sds", "+.2f"),
-    ("sd over held-out sd", "generated_*_sd_ratio", ".2f"),
+    ("mean less held-out mean of logP, SAS, QED, in std", "generated_*_shift_in_stds", "+.2f"),
+    ("std over held-out std", "generated_*_std_ratio", ".2f"),
     ("Fréchet ChemNet distance to held-out molecules; of training molecules",
      "generated_frechet_chemnet_distance training_frechet_chemnet_distance", ".2f;"),
     ("correlation of distances in z with Tanimoto similarities", "distance_tanimoto_correlation",
@@ -98,8 +103,8 @@ ROWS = (
      ".2f"),
     ("R2 of ridge regression from z: 17 descriptors, 64 components of Morgan counts",
      "r2_ridge_descriptors r2_ridge_morgan", ".2f"),
-    ("the surest half of greedy samples of the prior: mean less held-out mean, in sd",
-     "confident_*_shift_in_sds", "+.2f"),
+    ("the surest half of greedy samples of the prior: mean less held-out mean, in std",
+     "confident_*_shift_in_stds", "+.2f"),
     ("radicals among greedy samples of the prior, and among generated",
      "prior_radicals generated_radicals", ".1%"),
 )  # fmt: skip

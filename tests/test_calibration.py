@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.stats import t as student
 
-from molvae.analysis.calibration import MAX_GROUPS, coverage_of
+from molvae.analysis.calibration import MAX_ROWS, coverage_of
 from molvae.analysis.report import render
 from molvae.bo.prediction import Prediction
 from molvae.bo.surrogate import predictions
@@ -71,7 +71,7 @@ def test_coverage_of_counts_trials_with_prediction_and_value() -> None:
 def test_coverage_of_many_batches_joins_them_to_groups() -> None:
     trials = [trial(k, 0.0, y=SAID) for k in range(1, 1001)]
     found = coverage_of(trials, "y", batch=1)
-    assert len(found) == MAX_GROUPS + 1
+    assert len(found) == MAX_ROWS + 1
     assert sum(group.measured for group in found[1:]) == found[0].measured == 1000
 
 

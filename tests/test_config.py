@@ -170,7 +170,7 @@ def test_build_with_contradictory_settings_raises(tables: dict[str, object], mes
 
 @pytest.mark.parametrize("keep", [["a", "a"], ["SMILES"], [""]])
 def test_build_with_invalid_keep_raises(keep: list[str]) -> None:
-    with pytest.raises(ConfigError, match="keep must list columns of numbers"):
+    with pytest.raises(ConfigError, match="keep_columns must list columns of numbers"):
         build(PrepareConfig, {"keep": keep})
 
 

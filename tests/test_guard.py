@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from molvae.objectives import process_guard as _guard
-from molvae.objectives.process_guard import MARK, grouped, kill_marked, marked, signal_name
+from molvae.objectives.process_guard import MARK_VARIABLE, grouped, kill_marked, marked, signal_name
 from tests.processes import alive, until, written_pid
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 def test_marked_sets_one_mark_for_all_threads() -> None:
     with marked() as first, marked() as second:
-        assert first == second == os.environ[MARK]
+        assert first == second == os.environ[MARK_VARIABLE]
         others: list[str] = []
 
         def other() -> None:
@@ -31,22 +31,22 @@ def test_marked_sets_one_mark_for_all_threads() -> None:
         thread.start()
         thread.join()
         assert others == [first]
-        assert os.environ[MARK] == first
-    assert MARK not in os.environ
+        assert os.environ[MARK_VARIABLE] == first
+    assert MARK_VARIABLE not in os.environ
 
 
 def test_marked_restores_the_mark_of_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(MARK, "parent")
+    monkeypatch.setenv(MARK_VARIABLE, "parent")
     with marked() as mark:
-        assert os.environ[MARK] == mark != "parent"
-    assert os.environ[MARK] == "parent"
+        assert os.environ[MARK_VARIABLE] == mark != "parent"
+    assert os.environ[MARK_VARIABLE] == "parent"
 
 
 def test_kill_marked_ends_processes_of_every_session() -> None:
     with marked() as mark:
         children = [
             subprocess.Popen(
-                ["sleep", "3600"], start_new_session=session, env={MARK: f"{mark}.{name}"}
+                ["sleep", "3600"], start_new_session=session, env={MARK_VARIABLE: f"{mark}.{name}"}
             )
             for name, session in (("a.", False), ("a.", True), ("b.", True))
         ]

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -90,6 +91,10 @@ labelled
 """In help texts, in any case."""
 
 
+MID_SENTENCE = r"(Of|By (name|core|address|operator)|As|Likewise|Those|The same|Their|Its|Such)\b"
+"""Beginnings of docstrings that make no sense without the lines around them."""
+
+
 def parts(name: str) -> set[str]:
     """Words of an identifier, a flag or a column, in lower case."""
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
@@ -151,6 +156,15 @@ def columns(folder: Path) -> list[str]:
         return [*map(str, table.columns), *map(str, campaign.best(1).columns), *header]
 
 
+def docstrings(body: Sequence[ast.stmt]) -> Iterator[str]:
+    """Of modules, classes and functions, and below attributes and constants."""
+    for statement in body:
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            yield str(statement.value.value).strip()
+        for part in ("body", "orelse"):
+            yield from docstrings(getattr(statement, part, None) or [])
+
+
 def retired(names: dict[str, str]) -> list[str]:
     bad, whole = set(RETIRED_PARTS.split()), set(RETIRED_NAMES.split())
     return [where for name, where in names.items() if name in whole or parts(name) & bad]
@@ -170,6 +184,19 @@ def test_flags_and_help_have_no_retired_word() -> None:
         line for line in lines for one in RETIRED_PHRASES.split("\n") if one and one in line.lower()
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("folder", ["molvae", "benchmarks"])
+def test_first_lines_of_docstrings_make_sense_alone(folder: str) -> None:
+    files = sorted((ROOT / folder).rglob("*.py"))
+    texts = [
+        f"{file.name}: {text.splitlines()[0]}"
+        for file in files
+        for text in docstrings(ast.parse(file.read_text(encoding="utf-8")).body)
+        if text
+    ]
+    assert len(texts) > 100
+    assert [text for text in texts if re.match(rf"\S+ {MID_SENTENCE}", text)] == []
 
 
 def test_table_columns_have_no_retired_word(tmp_path: Path) -> None:

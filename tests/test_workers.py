@@ -23,7 +23,7 @@ from molvae.campaign.executors import ProcessExecutor, make_executor
 from molvae.campaign.transport import packed, unpacked
 from molvae.errors import CampaignError, MachineError, ObjectiveError, ProcessDiedError
 from molvae.objectives.printing import process_prints_to_stderr
-from molvae.objectives.process_guard import MARK
+from molvae.objectives.process_guard import MARK_VARIABLE
 from tests.processes import alive, until, written_pid
 
 ROOT = Path(__file__).parents[1]
@@ -309,7 +309,7 @@ def test_executor_interrupted_leaves_no_process(tmp_path: Path) -> None:
         interrupted()
     for pid in pids:
         until(lambda pid=pid: not alive(pid))
-    assert MARK not in os.environ
+    assert MARK_VARIABLE not in os.environ
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -76,10 +76,10 @@ class ToySpace:
 
 
 class DenseToySpace(ToySpace):
-    """The same with a Gaussian prior of sd 3 around 0, and heads that read off its axes."""
+    """The same with a Gaussian prior of std 3 around 0, and heads that read off its axes."""
 
     properties = ("a", "b", "distance")
-    sd = 3.0
+    std = 3.0
 
     def at(self, a: int, b: int, x: str) -> str:
         """The molecule HO-(CH2)a-X-(CH2)b-H; a and b from 1 to 9, X of `FAMILIES`."""
@@ -96,7 +96,7 @@ class DenseToySpace(ToySpace):
         return torch.cat([z[:, :2] + 5, super().property_head(z)], dim=1)
 
     def log_density(self, z: Tensor) -> Tensor:
-        return -0.5 * (z / self.sd).square().sum(dim=1)
+        return -0.5 * (z / self.std).square().sum(dim=1)
 
     def density_percentile(self, z: Tensor) -> Tensor:
         """The share of the grid's points that are further out; NaN of NaN."""

@@ -47,7 +47,7 @@ def annealed_bound(
         chains: Per row.
         steps: Distributions between posterior and target, the target included.
         n_leapfrog_steps: Gradients of each move.
-        seed: Of all random numbers.
+        seed: Seed of all random numbers.
     """
     require(
         model.config.posterior == "gaussian" and not model.n_conditions,
@@ -103,6 +103,6 @@ def annealed_bound(
 
 
 def _temperatures(steps: int) -> list[float]:
-    """From 0 to 1, close together at both ends."""
+    """Temperatures from 0 to 1, close together at both ends."""
     curve = [1 / (1 + math.exp(-4 * (2 * step / steps - 1))) for step in range(steps + 1)]
     return [(at - curve[0]) / (curve[-1] - curve[0]) for at in curve]

@@ -59,7 +59,7 @@ class Reference:
     """Molecules that generated ones are compared with."""
 
     mean: Sequence[float]  # of the properties
-    sd: Sequence[float]
+    std: Sequence[float]
     fcd: ChemNetStatistics | None = None
     training: frozenset[str] | None = None
 
@@ -79,12 +79,12 @@ def reference_of(molecules: Sequence[str], jobs: int, **more: Any) -> Reference:
     """Mean and standard deviation of the properties of molecules."""
     values = score(molecules, DEFAULT_PROPERTIES, workers=jobs)
     return Reference(
-        mean=np.nanmean(values, axis=0).tolist(), sd=np.nanstd(values, axis=0).tolist(), **more
+        mean=np.nanmean(values, axis=0).tolist(), std=np.nanstd(values, axis=0).tolist(), **more
     )
 
 
 def material(data: Path, other: str, sizes: Sizes, jobs: int) -> Material:
-    """Of a prepared data set; outliers are absurd molecules and those of another data set."""
+    """Material from a prepared data set; outliers are absurd molecules and those of another one."""
     test, train = (load_split(data, split) for split in ("test", "train"))
     fcd = chemnet_statistics(test, workers=jobs) if sizes.fcd else None
     reference = reference_of(test, jobs, fcd=fcd, training=frozenset(train))
@@ -165,17 +165,17 @@ def drawn(space: LatentSpace, what: Material, n: int) -> dict[str, Any]:
 def of_molecules(molecules: Sequence[str | None], other: Reference) -> dict[str, float | None]:
     """Valid, distinct and new ones, properties and FCD, of molecules in canonical SMILES.
 
-    `off` is by how many sd the mean of the property that is furthest off differs from the data;
-    `sd_ratio_logP` is the standard deviation over that of the data.
+    `off` is the distance of the mean of the property that is furthest off, in std of the data;
+    `std_ratio_logP` is the standard deviation over that of the data.
     """
     found = distribution_metrics(
         molecules, training=other.training, fcd=other.fcd or False, assume_canonical=True,
         radicals=True, workers=1,
     )  # fmt: skip
     row = {key: found.get(key, math.nan) for key in ("validity", "uniqueness", "novelty")}
-    for name, mean, sd in zip(DEFAULT_PROPERTIES, other.mean, other.sd, strict=True):
-        row[f"shift_{name}"] = (found[f"{name}_mean"] - mean) / sd
-        row[f"sd_ratio_{name}"] = found[f"{name}_sd"] / sd
+    for name, mean, std in zip(DEFAULT_PROPERTIES, other.mean, other.std, strict=True):
+        row[f"shift_{name}"] = (found[f"{name}_mean"] - mean) / std
+        row[f"std_ratio_{name}"] = found[f"{name}_std"] / std
     row["off"] = max(abs(row[f"shift_{name}"]) for name in DEFAULT_PROPERTIES)
     return plainly(row | {"fcd": found.get("frechet_chemnet_distance", math.nan)})
 
@@ -220,12 +220,12 @@ def asked(
 ) -> dict[str, Any]:
     """Median absolute errors of molecules that are generated for one value of a property, `logP=2`.
 
-    `in_sd`: in standard deviations of the data. Of a model without conditions, the errors of
+    `in_std`: in standard deviations of the data. Of a model without conditions, the errors of
     molecules that were generated for nothing.
     """
     found = {}
     for name, wanted in values.items():
-        sd = what.reference.sd[DEFAULT_PROPERTIES.index(name)]
+        std = what.reference.std[DEFAULT_PROPERTIES.index(name)]
         for value in wanted:
             where = {name: value} if name in space.conditions else None
             # Its warning of molecules that miss the conditions is what is measured here.
@@ -235,7 +235,7 @@ def asked(
             median = float(np.nanmedian(error)) if len(valid) else math.nan
             found[f"{name}={value:g}"] = {
                 "error": plain(median),
-                "in_sd": plain(median / sd),
+                "in_std": plain(median / std),
                 "validity": len(valid) / n,
                 "uniqueness": len(set(valid)) / len(valid) if valid else None,
             }

@@ -1,4 +1,4 @@
-"""What is made from the results alone: `docs/benchmarks.md`, its figures, the README's table."""
+"""Pages made from the results alone: `docs/benchmarks.md`, its figures, the README's table."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     cost = {(row["strategy"], row["observations"]): row for row in of["overhead"]["rows"]}
     names = ("logP", "SAS", "QED")
     shifts = [
-        numbers([zinc[f"generated_{name}_shift_in_sds"] for name in names], "+.2f"),
+        numbers([zinc[f"generated_{name}_shift_in_stds"] for name in names], "+.2f"),
         numbers([drawn["language-model"][name]["shift"]["mean"] for name in names], "+.2f"),
     ]
     thousand, laboratory = (

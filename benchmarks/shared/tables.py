@@ -14,7 +14,7 @@ from benchmarks.shared.run import plain
 from molvae.config import DEFAULT_PROPERTIES
 
 TITLES = {"zinc250k": "ZINC250k", "qm9": "QM9"}
-"""What bundled models, and their data sets, are called."""
+"""Titles of bundled models and of their data sets."""
 NONE = "-"
 
 
@@ -42,7 +42,7 @@ def columns(rows: Iterable[Any], cells: Mapping[str, Callable[[Any], str]]) -> l
 def transposed(
     rows: Mapping[str, Any], cells: Mapping[str, Callable[[Any], str]], label: str = "measure"
 ) -> list[str]:
-    """The same with a column for each row, by its title; lines without any value are left out."""
+    """A table with a column for each row, by its title; lines without any value are left out."""
     lines = [[name, *(cell(row) for row in rows.values())] for name, cell in cells.items()]
     return markdown([label, *rows], [line for line in lines if {*line[1:]} != {NONE}])
 
@@ -65,17 +65,17 @@ def pick(found: Mapping[str, Any], keys: Iterable[str], form: str = ".2f") -> st
     return numbers([found.get(key) for key in keys], form)
 
 
-def spread(mean: float | None, sd: float | None, form: str = ".2f") -> str:
+def spread(mean: float | None, std: float | None, form: str = ".2f") -> str:
     """A mean with a standard deviation, if there is one."""
     text = number(mean, form)
-    return text if sd is None or text == NONE else f"{text} ± {number(sd, form.lstrip('+'))}"
+    return text if std is None or text == NONE else f"{text} ± {number(std, form.lstrip('+'))}"
 
 
-def mean_sd(values: Sequence[float | None] | NDArray[np.float64]) -> dict[str, float | None]:
+def mean_std(values: Sequence[float | None] | NDArray[np.float64]) -> dict[str, float | None]:
     """Mean and standard deviation for JSON; None of a single value, and of unknown ones."""
     known = np.array(values, dtype=np.float64)
-    sd = float(known.std(ddof=1)) if len(known) > 1 else None
-    return {"mean": plain(float(known.mean())), "sd": plain(sd)}
+    std = float(known.std(ddof=1)) if len(known) > 1 else None
+    return {"mean": plain(float(known.mean())), "std": plain(std)}
 
 
 def grouped(rows: Iterable[Any], key: str, *more: str) -> dict[Any, list[Any]]:
@@ -89,5 +89,5 @@ def grouped(rows: Iterable[Any], key: str, *more: str) -> dict[Any, list[Any]]:
 
 def by_seed(values: Sequence[float], form: str = ".2f") -> list[str]:
     """Cells of a row: mean and standard deviation over the seeds, then each seed."""
-    sd = statistics.stdev(values) if len(values) > 1 else None
-    return [spread(statistics.mean(values), sd, form), *(number(v, form) for v in values)]
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return [spread(statistics.mean(values), std, form), *(number(v, form) for v in values)]

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
     from molvae.campaign.campaign import Campaign
 
-HALVINGS = 6  # how often a step is halved before an ascent has converged
-ENOUGH = 0.5  # fraction of the improvement predicted by the gradient that a step must bring
-FLAT = 1e-12  # length below which a gradient is zero
+MAX_HALVINGS = 6  # how often a step is halved before an ascent has converged
+MIN_GAIN_FRACTION = 0.5
+"""Fraction of the improvement predicted by the gradient that a step must bring."""
+MIN_GRADIENT_NORM = 1e-12  # length below which a gradient is zero
 Ended = Literal["converged", "max_steps", "bounded"]
 
 
@@ -38,9 +39,9 @@ class AscentTarget:
     """A differentiable function of z to maximize, and how it is shown."""
 
     name: str
-    """QED, or -SAS to go down."""
+    """Name of the value, such as QED, or -SAS to go down."""
     up: Callable[[Tensor], Tensor]
-    """`n x d` to `n`, larger is better; differentiable."""
+    """Differentiable function from `n x d` to `n`; larger is better."""
     sign: float = 1.0
     """-1 if the value shown is small where `up` is large."""
     measure: Callable[[Sequence[str]], Sequence[float]] | None = None
@@ -58,14 +59,15 @@ class AscentPath:
     sign: float
     """-1 if smaller values are better."""
     predicted: tuple[float, ...]
-    """At each vector of the path."""
+    """Predicted value at each vector of the path."""
     true: tuple[float, ...]
     """Value of each segment's molecule; NaN where unknown."""
     started_outside: bool
     """The start lies outside of the space's bounds, which were widened to hold it."""
     ended: Ended
-    """`converged`: no step leads higher by half of what the gradient predicts. `max_steps`: all
-    steps were taken. `bounded`: steps that lead higher lead below `min_percentile`.
+    """Reason for the end. `converged`: no step leads higher by half of what the gradient predicts.
+    `max_steps`: all steps were taken. `bounded`: steps that lead higher lead below
+    `min_percentile`.
     """
 
     @property
@@ -249,7 +251,7 @@ def ascend(
     """
     low, high = torch.minimum(space.bounds[0], z), torch.maximum(space.bounds[1], z)
     began = space.log_density(z).detach()
-    lengths, shortest = torch.full((len(z),), float(step), dtype=z.dtype), step / 2**HALVINGS
+    lengths, shortest = torch.full((len(z),), float(step), dtype=z.dtype), step / 2**MAX_HALVINGS
     paths: list[list[Tensor]] = [[row] for row in z]
     ended: list[Ended] = ["max_steps"] * len(z)
     going = torch.arange(len(z))
@@ -259,8 +261,8 @@ def ascend(
         at_low, at_high = here[going] <= low[going], here[going] >= high[going]
         slope = slope.masked_fill(at_low & (slope < 0) | at_high & (slope > 0), 0.0)  # along walls
         size = slope.norm(dim=1)
-        unit = slope / size.clamp_min(FLAT)[:, None]
-        waiting, blocked = size > FLAT, torch.zeros(len(going), dtype=torch.bool)
+        unit = slope / size.clamp_min(MIN_GRADIENT_NORM)[:, None]
+        waiting, blocked = size > MIN_GRADIENT_NORM, torch.zeros(len(going), dtype=torch.bool)
         moved = torch.zeros(len(going), dtype=torch.bool)
         while len(mine := (waiting & (lengths[going] >= shortest)).nonzero()[:, 0]):
             rows = going[mine]
@@ -269,7 +271,7 @@ def ascend(
             promised = (slope[mine] * (tried - here[rows])).sum(dim=1)
             with torch.no_grad():
                 gained = up(tried) - values[mine]
-            higher = (gained > 0) & (gained >= ENOUGH * promised)
+            higher = (gained > 0) & (gained >= MIN_GAIN_FRACTION * promised)
             inside = torch.ones_like(higher)
             if min_percentile > 0:
                 denser = space.log_density(tried).detach() >= began[rows]
@@ -291,7 +293,7 @@ def ascend(
 
 
 def _slope(up: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
-    """Values and gradients."""
+    """Values at vectors, and their gradients."""
     z = z.detach().requires_grad_()
     with torch.enable_grad():
         values = up(z)

@@ -10,7 +10,7 @@ from statistics import fmean
 from molvae.bo.prediction import INTERVALS
 from molvae.campaign.trial import Trial
 
-MAX_GROUPS = 20  # maximum number of rows; more batches are counted together
+MAX_ROWS = 20  # maximum number of rows; more batches are counted together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ def coverage_of(trials: Sequence[Trial], name: str, *, batch: int) -> list[Cover
         and name not in trial.operators
         and math.isfinite(value := trial.values.get(name, math.nan))
     ]
-    size = batch * max(1, math.ceil(len(known) / batch / MAX_GROUPS))
+    size = batch * max(1, math.ceil(len(known) / batch / MAX_ROWS))
     groups = [known[k : k + size] for k in range(0, len(known), size)]
     found = []
     for group in [known, *groups] if len(groups) > 1 else groups:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from molvae._files import HTML, Kind, check_output, replacing
+from molvae._files import HTML_ENDINGS, Kind, check_output, replacing
 from molvae.analysis.hypervolume import hypervolume_trace, reference_point
 from molvae.analysis.pictures import PAGE, Picture, new_axes
 from molvae.analysis.style import printable
@@ -24,10 +24,12 @@ from molvae.errors import CampaignError, ConfigError, InvalidMoleculeError, requ
 if TYPE_CHECKING:
     import pandas as pd
 
-COMPARISON = Kind(name="a comparison", stamp="comparison", error=CampaignError, endings=HTML)
-TOP = 10  # best molecules of which the mean, and the share without findings, are taken
-LISTED = 48  # shared molecules that are drawn, at most
-SIZE = (240, 170)  # pixels of a drawn molecule
+COMPARISON = Kind(
+    name="a comparison", stamp="comparison", error=CampaignError, endings=HTML_ENDINGS
+)
+N_BEST = 10  # best molecules of which the mean, and the share without findings, are taken
+MAX_DRAWN = 48  # shared molecules that are drawn, at most
+DRAWING_PIXELS = (240, 170)  # pixels of a drawn molecule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class Comparison:
     """Several campaigns, side by side."""
 
     names: tuple[str, ...]
-    """Of the campaign files, without those parts of their paths that all have."""
+    """Names of the campaigns: paths of their files without the parts that all have."""
     campaigns: tuple[CampaignSummary, ...]
     curves: tuple[list[float], ...]
     """Best feasible value or score, or the hypervolume, after each evaluation."""
@@ -86,14 +88,14 @@ def compare_campaigns(paths: Sequence[str | Path]) -> Comparison:
         names, found, curves, faultless, evaluated, strict=True
     ):
         starts = sum(not row.new for row in one.calls)
-        top = [row.score for row in one.ranked if row.is_feasible][:TOP]
+        top = [row.score for row in one.ranked if row.is_feasible][:N_BEST]
         rows.append(
             {
                 "campaign": name,
                 "evaluations": len(one.calls),
                 "best": curve[-1] if curve else math.nan,
                 "best_initial": curve[starts - 1] if starts else math.nan,
-                f"mean_top{TOP}": float(np.mean(top)) if top else math.nan,
+                f"mean_top{N_BEST}": float(np.mean(top)) if top else math.nan,
                 "no_findings": share,
                 "failed": len(one.failures),
                 "shared": len(molecules & both),
@@ -114,7 +116,7 @@ def compare_campaigns(paths: Sequence[str | Path]) -> Comparison:
 def _faultless(campaign: object, found: CampaignSummary) -> float:
     """Share of the best molecules without findings."""
     check = full_check(campaign.config, campaign.trials)  # type: ignore[attr-defined]
-    best = [row.trial.smiles for row in found.ranked[:TOP]]
+    best = [row.trial.smiles for row in found.ranked[:N_BEST]]
     if check is None or not best:
         return math.nan
     try:
@@ -176,8 +178,12 @@ def write_comparison(
         curves=_picture(found),
         rows=found.table.to_dict("records"),
         shared=[
-            (row["smiles"], picture(row["smiles"], size=SIZE), [row[name] for name in found.names])
-            for row in found.shared.head(LISTED).to_dict("records")
+            (
+                row["smiles"],
+                picture(row["smiles"], size=DRAWING_PIXELS),
+                [row[name] for name in found.names],
+            )
+            for row in found.shared.head(MAX_DRAWN).to_dict("records")
         ],
         written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
     )

@@ -21,9 +21,9 @@ from molvae.errors import ConfigError, DataError, UnknownNameError, require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
-FOLDS = 5  # of cross-validation
+N_FOLDS = 5  # of cross-validation
 MIN_MOLECULES = 10  # molecules with values that a direction needs
-NEAR = (0.0, 1.0, 2.0, 3.0)  # radii around C + B - A at which an analogy looks for answers
+ANALOGY_RADII = (0.0, 1.0, 2.0, 3.0)  # radii around C + B - A at which an analogy looks for answers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +33,7 @@ class LatentDirection:
     name: str
     """Name of the value."""
     unit: Tensor
-    """`d`, float64, of length 1."""
+    """Unit vector, `d`, float64."""
     slope: float
     """Growth for each unit of length, if the value were linear in z."""
     r2: float
@@ -102,7 +102,7 @@ def property_direction(
         )
     scaler, model = (step for _, step in ridge().fit(x, y).steps)
     slope = torch.from_numpy(model.coef_ / scaler.scale_)
-    return _direction(name, slope, r2=cross_validated_r2(x, y, seed=seed, folds=FOLDS))
+    return _direction(name, slope, r2=cross_validated_r2(x, y, seed=seed, folds=N_FOLDS))
 
 
 @isolated()
@@ -135,7 +135,7 @@ def group_direction(first: Tensor, second: Tensor, name: str, *, seed: int = 0) 
         )
     x, y = np.concatenate(groups), np.repeat([0.0, 1.0], [len(g) for g in groups])
     predicted = np.empty(len(y))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=short_seed(check_seed(seed)))
+    folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=short_seed(check_seed(seed)))
     for fit, rest in folds.split(x, y):
         means = [x[fit][y[fit] == group].mean(axis=0) for group in (0.0, 1.0)]
         place = (x - means[0]) @ (means[1] - means[0])
@@ -218,7 +218,7 @@ def analogy(
     b: str,
     c: str,
     *,
-    radii: Sequence[float] = NEAR,
+    radii: Sequence[float] = ANALOGY_RADII,
     n: int = 100,
     seed: int = 0,
     properties: Sequence[str] = DEFAULT_PROPERTIES,

@@ -12,7 +12,7 @@ from molvae.analysis.summary import CampaignSummary, Row, evenly
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import MolvaeError
 
-SAMPLE = 500  # maximum number of molecules of each group whose properties are computed
+MAX_SAMPLE_SIZE = 500  # maximum number of molecules of each group whose properties are computed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def distributions(found: CampaignSummary) -> list[Distribution]:
 
     def properties(new: bool) -> NDArray[np.float64]:
         rows = [row for row in found.rows if row.place and row.new == new]
-        smiles = [row.trial.smiles for row in evenly(rows, SAMPLE)]
+        smiles = [row.trial.smiles for row in evenly(rows, MAX_SAMPLE_SIZE)]
         return score(smiles, DEFAULT_PROPERTIES, workers=1)
 
     sample = dataset_properties(found.dataset) if found.dataset is not None else None
@@ -77,6 +77,6 @@ def dataset_properties(name: str) -> NDArray[np.float64] | None:
     if name not in DATASETS:  # a campaign file may hold any path: nothing is read from there
         return None
     try:
-        return score(sample_molecules(name, SAMPLE, seed=0), DEFAULT_PROPERTIES, workers=1)
+        return score(sample_molecules(name, MAX_SAMPLE_SIZE, seed=0), DEFAULT_PROPERTIES, workers=1)
     except MolvaeError:
         return None

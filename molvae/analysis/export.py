@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ASK_COLUMNS = {"id", "smiles", "percentile"}  # columns of a plate that an earlier version wrote
-PLATE = {"id", "smiles", "origin", "percentile", "similarity", "findings"}
+PLATE_COLUMNS = {"id", "smiles", "origin", "percentile", "similarity", "findings"}
 """Columns of every plate, see `molvae.analysis.plate`."""
-CELL = (220, 150)  # pixels of a drawing in a workbook
-PICTURE = "structure"  # a column in which workbooks have drawings of the molecules
-TRIALS = {"id", "smiles", "status", "origin", "asked_at"}
+DRAWING_PIXELS = (220, 150)  # pixels of a drawing in a workbook
+DRAWING_COLUMN = "structure"  # a column in which workbooks have drawings of the molecules
+TRIAL_COLUMNS = {"id", "smiles", "status", "origin", "asked_at"}
 """Columns of every table of all trials; an SDF lacks `told_at` where it is empty."""
 TABLE = Kind(name="a table of trials", is_own=lambda file: _is_of_trials(_columns(file)),
              error=DataError)  # fmt: skip
@@ -73,7 +73,7 @@ def write_table(
 
     def is_earlier(path: Path) -> bool:
         there = set(_columns(path) or ())
-        same_kind = there <= names and (there >= TRIALS) == (names >= TRIALS)
+        same_kind = there <= names and (there >= TRIAL_COLUMNS) == (names >= TRIAL_COLUMNS)
         return there == names or (same_kind and _is_of_trials(there))
 
     kind = replace(TABLE, is_own=is_earlier)
@@ -113,13 +113,15 @@ def check_unedited(file: str | Path, trials: pd.DataFrame) -> None:
 def _is_from(now: dict[str, str], name: str, text: str, row: dict[str, str]) -> bool:
     """Whether a cell of an earlier table comes from a campaign whose row is `now`."""
     from molvae.campaign.trial import STATUSES
-    from molvae.objectives.trial_columns import DERIVED_COLUMNS, EARLIER
+    from molvae.objectives.trial_columns import DERIVED_COLUMNS, EARLIER_FAILURES_COLUMN
 
     if name == "status":
         return text in STATUSES or text in STATUSES.values()
     if name in DERIVED_COLUMNS:  # they change with each new value
         return STATUSES.get(row["status"], row["status"]) == "complete"
-    if name in ("message", "told_at", EARLIER) and text in now.get(EARLIER, ""):
+    if name in ("message", "told_at", EARLIER_FAILURES_COLUMN) and text in now.get(
+        EARLIER_FAILURES_COLUMN, ""
+    ):
         return True  # of a failed trial that was put back since
     try:
         return text == now[name] or float(text) == float(now[name])
@@ -172,14 +174,16 @@ def _xlsx(table: pd.DataFrame, file: Path, to_fill: Sequence[str] = ()) -> None:
     for column, name in enumerate(table.columns, 1):
         cell = sheet.cell(1, column, name)
         cell.font = Font(bold=True)
-        width = CELL[0] / 7 if name == PICTURE else min(max(len(name) + 2, 10), 40)
+        width = DRAWING_PIXELS[0] / 7 if name == DRAWING_COLUMN else min(max(len(name) + 2, 10), 40)
         sheet.column_dimensions[get_column_letter(column)].width = width
         for row, value in enumerate(table[name], 2):
             cell = sheet.cell(row, column)
-            if name == PICTURE:
-                drawing = draw_png(str(table["smiles"].iloc[row - 2]), size=CELL)
+            if name == DRAWING_COLUMN:
+                drawing = draw_png(str(table["smiles"].iloc[row - 2]), size=DRAWING_PIXELS)
                 sheet.add_image(Image(BytesIO(drawing)), cell.coordinate)
-                sheet.row_dimensions[row].height = 0.75 * CELL[1]  # points of 96 pixels an inch
+                sheet.row_dimensions[row].height = (
+                    0.75 * DRAWING_PIXELS[1]
+                )  # points of 96 pixels an inch
             elif value is not None and value == value and value != "":
                 cell.value = value.item() if hasattr(value, "item") else value
                 if isinstance(value, str):
@@ -254,7 +258,7 @@ def _columns(file: Path) -> Sequence[str] | None:
 
 def _is_of_trials(columns: Iterable[str] | None) -> bool:
     there = set(columns or ())
-    return there == ASK_COLUMNS or there >= TRIALS or there >= PLATE
+    return there == ASK_COLUMNS or there >= TRIAL_COLUMNS or there >= PLATE_COLUMNS
 
 
 _WRITERS: dict[str, Callable[[pd.DataFrame, Path, Sequence[str]], None]] = {

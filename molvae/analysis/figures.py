@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.analysis.distributions import SAMPLE, Distribution, distributions, latent_map
-from molvae.analysis.pictures import PAGE, PAPER, STEPS, Palette, Picture, new_axes
+from molvae.analysis.distributions import MAX_SAMPLE_SIZE, Distribution, distributions, latent_map
+from molvae.analysis.pictures import N_SHADES, PAGE, PAPER, Palette, Picture, new_axes
 from molvae.analysis.style import check_can_draw, printable, save_figure
 from molvae.analysis.summary import (
-    POINTS,
+    MAX_POINTS,
     CampaignSummary,
     Row,
     evenly,
@@ -187,7 +187,7 @@ def _corners(path: NDArray[np.float64]) -> list[int]:
     """Indices of the corners of a step function, and of its end."""
     same = (path[1:] == path[:-1]) | (np.isnan(path[1:]) & np.isnan(path[:-1]))
     corners = [0, *(np.flatnonzero(~same) + 1).tolist(), len(path) - 1]
-    return evenly(list(dict.fromkeys(corners)), POINTS)
+    return evenly(list(dict.fromkeys(corners)), MAX_POINTS)
 
 
 def _thinned(found: CampaignSummary) -> str:
@@ -246,7 +246,7 @@ def _front(found: CampaignSummary, palette: Palette) -> Picture:
         flat = "range" not in (first.direction, second.direction)
         if len(found.problem.objectives) == 2 and flat and best:
             line = sorted((row.value(first.name), row.value(second.name)) for row in found.front)
-            line = evenly(line, POINTS)
+            line = evenly(line, MAX_POINTS)
             # Corners lie on the side that is worse.
             where: Literal["pre", "post"] = "post" if first.direction == "minimize" else "pre"
             axes.step(*zip(*line, strict=True), where=where, color=palette.accent, linewidth=1.2,
@@ -281,7 +281,7 @@ def _predicted(found: CampaignSummary, name: str, file: str, palette: Palette) -
     ]
     if not rows:
         return None
-    goal, rows = found.problem.parts[name], evenly(rows, POINTS)
+    goal, rows = found.problem.parts[name], evenly(rows, MAX_POINTS)
     batches = {at: place for place, at in enumerate(dict.fromkeys(r.trial.asked_at for r in rows))}
     hints: dict[str, list[str]] = {}
     label = found.label(name) + (f", {goal.unit}" if goal.unit else "")
@@ -289,7 +289,7 @@ def _predicted(found: CampaignSummary, name: str, file: str, palette: Palette) -
         axes.axline((0, 0), slope=1, color=palette.faint, linewidth=1)
         for batch in range(len(batches)):
             mine = [row for row in rows if batches[row.trial.asked_at] == batch]
-            shade = palette.steps[1 + (STEPS - 2) * (batch + 1) // len(batches)]
+            shade = palette.steps[1 + (N_SHADES - 2) * (batch + 1) // len(batches)]
             points = [(r.trial.predictions[name].q50, r.value(name), r) for r in mine]
             ends = [(r.trial.predictions[name].q05, r.trial.predictions[name].q95) for r in mine]
             for (low, high), (_, y, _) in zip(ends, points, strict=True):
@@ -332,8 +332,8 @@ def _map(
         bar.set_axis_off()
         for place, color in enumerate(palette.steps):
             bar.axhspan(place, place + 1, color=color, linewidth=0)
-        bar.set_ylim(0, STEPS)
-        for y, text, side in ((STEPS + 0.25, ends[1], "bottom"), (-0.25, ends[0], "top")):
+        bar.set_ylim(0, N_SHADES)
+        for y, text, side in ((N_SHADES + 0.25, ends[1], "bottom"), (-0.25, ends[0], "top")):
             bar.text(0.5, y, text, ha="center", va=side, fontsize=9,
                      parse_math=False)  # fmt: skip
     what = {
@@ -356,8 +356,8 @@ def _map(
 def _steps(found: CampaignSummary) -> tuple[Callable[[Row], int], tuple[str, str]]:
     """The shade of a row, and texts for the worst and the best shade."""
     if found.kind == "front":
-        ends = (f"front {STEPS}+", "front 1")
-        return lambda row: max(0, STEPS - (row.pareto_rank or STEPS)), ends
+        ends = (f"front {N_SHADES}+", "front 1")
+        return lambda row: max(0, N_SHADES - (row.pareto_rank or N_SHADES)), ends
     goal = found.problem.objectives[0]
     turn = goal.to_maximization if found.kind == "value" else np.asarray
     columns = turn(np.array([row.score for row in found.ranked]))
@@ -366,7 +366,7 @@ def _steps(found: CampaignSummary) -> tuple[Callable[[Row], int], tuple[str, str
 
     def step(row: Row) -> int:
         share = (float(turn(np.array([row.score]))[0]) - low) / (high - low) if high > low else 1.0
-        return int(np.clip(math.floor(share * STEPS), 0, STEPS - 1))
+        return int(np.clip(math.floor(share * N_SHADES), 0, N_SHADES - 1))
 
     if found.kind == "value" and goal.direction == "range":
         return step, (f"{number(-low)} outside", "in range" if high == 0 else f"{number(-high)}")
@@ -378,11 +378,11 @@ def _histogram(one: Distribution, found: CampaignSummary, palette: Palette) -> P
     """A property of initial and new molecules, and of the data set."""
     from molvae.chem.properties import PROPERTIES
 
-    starting = sum(not row.new for row in found.ranked)
+    n_initial = sum(not row.new for row in found.ranked)
     groups = [
         (f"{found.dataset} ({len(one.dataset)} drawn)", one.dataset, palette.steps[1], True),
-        (f"starting ({_some(one.start, starting)})", one.start, palette.faint, False),
-        (f"new ({_some(one.new, len(found.ranked) - starting)})", one.new, palette.accent, False),
+        (f"initial ({_some(one.start, n_initial)})", one.start, palette.faint, False),
+        (f"new ({_some(one.new, len(found.ranked) - n_initial)})", one.new, palette.accent, False),
     ]
     groups = [group for group in groups if group[1]]
     together = np.array([value for group in groups for value in group[1]] or [0.0])
@@ -410,4 +410,4 @@ def _histogram(one: Distribution, found: CampaignSummary, palette: Palette) -> P
 
 def _some(values: Sequence[float], there: int) -> str:
     """The number of values, and of all molecules if they are a sample."""
-    return str(len(values)) if there <= SAMPLE else f"{len(values)} of {there}"
+    return str(len(values)) if there <= MAX_SAMPLE_SIZE else f"{len(values)} of {there}"

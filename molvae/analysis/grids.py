@@ -11,19 +11,25 @@ import numpy as np
 
 from molvae.analysis.ascent import AscentPath
 from molvae.analysis.interpolation import LatentPath, Segment
-from molvae.analysis.molecule_grid import CELL_HEIGHT, CELL_WIDTH, LINE, MoleculeGrid, empty_cells
+from molvae.analysis.molecule_grid import (
+    CELL_HEIGHT,
+    CELL_WIDTH,
+    LINE_HEIGHT,
+    MoleculeGrid,
+    empty_cells,
+)
 from molvae.analysis.neighborhood import Neighborhood
 from molvae.analysis.projection import ProjectedMolecule, Projection
-from molvae.analysis.style import ACCENT, COLORS, FAINT, SECOND, printable, style
+from molvae.analysis.style import ACCENT, COLORS, FAINT, SECOND_ACCENT, printable, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLUMNS = 6
-PLOT_HEIGHT = 1.5  # inches
+N_COLUMNS = 6
+PLOT_HEIGHT_INCHES = 1.5  # inches
 MAX_MOLECULES = 30
-LIMITS = {"percentile": (-3, 103), "similarity": (0, 1.03)}
-PREVIOUS = "what the previous molecule lacks"
+AXIS_LIMITS = {"percentile": (-3, 103), "similarity": (0, 1.03)}
+HIGHLIGHT_NOTE = "what the previous molecule lacks"
 
 Curve = tuple[Sequence[float], Sequence[float], dict[str, Any]]  # x, y, options of `Axes.plot`
 Curves = dict[str, list[Curve]]  # by the label of the plot's y axis
@@ -49,7 +55,7 @@ def draw_path(
     title = path.name if path.end is None else f"interpolation, {path.name}"
     x = "distance in z" if path.end is None else "position on the path"
     grid = _paths([(path, below, "")], _curves(path), title, x, most)
-    return grid.save(file, f"{_count(path, most)}; {grid.highlighted(PREVIOUS)}", overwrite)
+    return grid.save(file, f"{_count(path, most)}; {grid.highlighted(HIGHLIGHT_NOTE)}", overwrite)
 
 
 @style()
@@ -64,7 +70,7 @@ def draw_ascents(
     """
     name, shown = ascents[0].target.removeprefix("-"), ascents[: len(COLORS)]
     single = len(ascents) == 1
-    most = most if single else COLUMNS
+    most = most if single else N_COLUMNS
     curves: Curves = {name: [], "percentile": []}
     for one, color in zip(shown, COLORS, strict=False):
         dashed = {"color": FAINT if single else color, "ls": "--", "lw": 1.0, "label": "predicted"}
@@ -83,7 +89,7 @@ def draw_ascents(
     if len(shown) < len(ascents):
         note = f"{len(shown)} of {len(ascents)} paths drawn; "
     return grid.save(
-        file, f"{note}{grid.highlighted(PREVIOUS)}; broken lines: predicted", overwrite
+        file, f"{note}{grid.highlighted(HIGHLIGHT_NOTE)}; broken lines: predicted", overwrite
     )
 
 
@@ -93,10 +99,10 @@ def _paths(
 ) -> MoleculeGrid:  # fmt: skip
     """Paths, each with texts below its molecules and a heading, above plots of their curves."""
     longest = max(min(len(path.segments), max(most, 1)) for path, _, _ in groups)
-    columns = min(COLUMNS, max(4, longest))
+    columns = min(N_COLUMNS, max(4, longest))
     rows, plots = math.ceil(longest / columns), math.ceil(len(curves) / 2)
-    heights = [rows * CELL_HEIGHT + LINE * bool(heading) for *_, heading in groups]
-    heights += [(1.4 if plots == 1 else 1) * plots * PLOT_HEIGHT]
+    heights = [rows * CELL_HEIGHT + LINE_HEIGHT * bool(heading) for *_, heading in groups]
+    heights += [(1.4 if plots == 1 else 1) * plots * PLOT_HEIGHT_INCHES]
     grid = MoleculeGrid(columns * CELL_WIDTH, sum(heights), title)
     *figures, bottom = grid.figure.subfigures(
         len(heights), 1, squeeze=False, height_ratios=heights
@@ -109,7 +115,7 @@ def _paths(
     for place, (plot, (label, lines)) in enumerate(zip(axes, curves.items(), strict=False)):
         for xs, ys, looks in lines:
             plot.plot(xs, ys, **{"color": ACCENT, "lw": 1.4, **looks})
-        plot.set(ylabel=label, ylim=LIMITS.get(label))
+        plot.set(ylabel=label, ylim=AXIS_LIMITS.get(label))
         plot.set_xlim(0 if len(groups) > 1 else groups[0][0].t[0], max(g[0].t[-1] for g in groups))
         if len(groups) == 1 and any("label" in looks for *_, looks in lines):
             plot.legend()
@@ -196,7 +202,7 @@ def _curves(path: LatentPath) -> Curves:
 
 @style()
 def draw_neighbors(
-    found: Neighborhood, file: str | Path, *, columns: int = COLUMNS, title: str = "",
+    found: Neighborhood, file: str | Path, *, columns: int = N_COLUMNS, title: str = "",
     overwrite: bool = False,
 ) -> Path:  # fmt: skip
     """Draw a row of molecules for each radius: those first found there, the most frequent first.
@@ -206,7 +212,7 @@ def draw_neighbors(
     summary = found.summary().to_dict("records")
     several = len(found.given) > 1
     rows = [[one for one in found.found if one.radius == row["radius"]] for row in summary]
-    heights = [CELL_HEIGHT, *(LINE + CELL_HEIGHT * bool(ones) for ones in rows)]
+    heights = [CELL_HEIGHT, *(LINE_HEIGHT + CELL_HEIGHT * bool(ones) for ones in rows)]
     columns = max(columns, len(found.given) + 2)
     grid = MoleculeGrid(
         columns * CELL_WIDTH, sum(heights), title or ("analogy" if several else "neighbors")
@@ -225,7 +231,7 @@ def draw_neighbors(
         radii = [row["radius"] for row in summary]
         same = [row["same"] / row["decoded"] for row in summary]
         axes.plot(radii, same, "o-", ms=3, color=ACCENT, label="fraction the same")
-        axes.plot(radii, [row["similarity"] for row in summary], "o-", ms=3, color=SECOND,
+        axes.plot(radii, [row["similarity"] for row in summary], "o-", ms=3, color=SECOND_ACCENT,
                   label="similarity of the others")  # fmt: skip
         axes.set(ylim=(0, 1.05), xlabel="r")
         axes.legend()

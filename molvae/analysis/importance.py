@@ -13,10 +13,10 @@ from molvae.analysis.summary import evenly
 
 Array = NDArray[np.float64]
 
-LEAST_VALUES = 20  # molecules from which on features are compared
+MIN_VALUES = 20  # molecules from which on features are compared
 MAX_VALUES = 300  # molecules that are used at most
-FOLDS, SHUFFLES = 5, 5
-SHARES, NOISES = (0.0, 0.25, 0.5, 0.75, 1.0), (0.01, 0.03, 0.1, 0.3, 1.0)
+N_FOLDS, N_SHUFFLES = 5, 5
+DESCRIPTOR_SHARES, NOISE_VARIANCES = (0.0, 0.25, 0.5, 0.75, 1.0), (0.01, 0.03, 0.1, 0.3, 1.0)
 """Shares of the kernel over descriptors, and variances of noise, that are compared."""
 LENGTH_SCALE = 5.0  # of descriptors, as in `rank`
 FRAGMENTS = "fragments"  # all counts of atom environments, which are shuffled together
@@ -54,15 +54,15 @@ def permutation_importance(
     from molvae.chem.fingerprints import DESCRIPTORS, descriptors, morgan_counts
 
     rows = evenly(range(len(values)), MAX_VALUES)
-    if len(rows) < LEAST_VALUES or len({values[i] for i in rows}) == 1:
+    if len(rows) < MIN_VALUES or len({values[i] for i in rows}) == 1:
         return None
     molecules = [smiles[i] for i in rows]
     y = ndtri((rankdata([values[i] for i in rows]) - 0.5) / len(rows))
     described, similar = descriptors(molecules), _min_max(morgan_counts(molecules, radius=radius))
     share, noise = _most_likely(similar, _matern(described, described), y)
     rng = np.random.default_rng(0)
-    folds = np.array_split(rng.permutation(len(y)), FOLDS)
-    orders = [rng.permutation(len(y)) for _ in range(SHUFFLES)]
+    folds = np.array_split(rng.permutation(len(y)), N_FOLDS)
+    orders = [rng.permutation(len(y)) for _ in range(N_SHUFFLES)]
     varied = {name: i for i, name in enumerate(DESCRIPTORS) if np.ptp(described[:, i]) > 0}
     squares = dict.fromkeys(["", FRAGMENTS, *varied], 0.0)
     for test in folds:
@@ -76,11 +76,11 @@ def permutation_importance(
 
         squares[""] += error(test, described[test])
         for order in orders:
-            squares[FRAGMENTS] += error(order[test], described[test]) / SHUFFLES
+            squares[FRAGMENTS] += error(order[test], described[test]) / N_SHUFFLES
             for name, i in varied.items():
                 moved = described[test].copy()
                 moved[:, i] = described[order[test], i]
-                squares[name] += error(test, moved) / SHUFFLES
+                squares[name] += error(test, moved) / N_SHUFFLES
     total, base = float(np.square(y).sum()), squares.pop("")
     losses = {name: (square - base) / total for name, square in squares.items()}
     return Importance(1 - base / total, tuple(sorted(losses.items(), key=lambda pair: -pair[1])))
@@ -99,7 +99,7 @@ def _most_likely(similar: Array, near: Array, y: Array) -> tuple[float, float]:
         amplitude = np.square(np.linalg.solve(factor, y)).mean()
         return float(-len(y) / 2 * np.log(amplitude) - np.log(factor.diagonal()).sum())
 
-    return max(product(SHARES, NOISES), key=lambda pair: log_likelihood(*pair))
+    return max(product(DESCRIPTOR_SHARES, NOISE_VARIANCES), key=lambda pair: log_likelihood(*pair))
 
 
 def _matern(left: Array, right: Array) -> Array:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["linear", "slerp", "density"]
 KIND_ALIASES: dict[str, Kind] = {"straight": "linear", "spherical": "slerp"}  # old, still read
-KNOTS = 16  # segments of a path bent along the density
-BENDS, RATE = 150, 0.05  # steps of Adam, and their length in standard deviations of the encodings
-PARALLEL = 1e-6  # sine of an angle below which two vectors count as parallel
+N_SEGMENTS = 16  # segments of a path bent along the density
+N_STEPS = 150  # steps of Adam
+LEARNING_RATE = 0.05  # length of a step in standard deviations of the encodings
+MIN_SINE = 1e-6  # sine of an angle below which two vectors count as parallel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ class Segment:
     one; NaN without a molecule.
     """
     properties: dict[str, float]
-    """By name; NaN without a molecule, or where a property cannot be computed."""
+    """Properties by name; NaN without a molecule, or where one cannot be computed."""
     percentile: float
     """Density percentile of the first vector, see `LatentSpace.density_percentile`."""
 
@@ -68,7 +69,7 @@ class LatentPath:
     molecule, 2 at the third), else the distance from the start in z.
     """
     z: Tensor
-    """`n x d`, float64."""
+    """Latent vectors of the path, `n x d`, float64."""
     decoded: tuple[str | None, ...]
     """Molecule at each vector."""
     log_density: tuple[float, ...]
@@ -85,7 +86,7 @@ class LatentPath:
 
     @property
     def length(self) -> float:
-        """Length in z."""
+        """Length of the path in z."""
         return float((self.z[1:] - self.z[:-1]).norm(dim=1).sum())
 
     def table(self) -> pd.DataFrame:
@@ -225,7 +226,7 @@ def slerp(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
         return linear(a, b, shares)
     u, v = a / lengths[0], b / lengths[1]
     angle = torch.acos((u @ v).clamp(-1, 1))
-    if angle.sin() < PARALLEL:
+    if angle.sin() < MIN_SINE:
         return linear(a, b, shares)
     turned = torch.sin((1 - shares) * angle)[:, None] * u + torch.sin(shares * angle)[:, None] * v
     return turned / angle.sin() * torch.lerp(lengths[0], lengths[1], shares)[:, None]
@@ -233,7 +234,7 @@ def slerp(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
 
 def along_density(
     space: LatentSpaceProtocol, a: Tensor, b: Tensor, shares: Tensor, *, weight: float,
-    knots: int = KNOTS,
+    knots: int = N_SEGMENTS,
 ) -> Tensor:  # fmt: skip
     """Points at fractions of a path from a to b, both `d`, bent towards high density: `n x d`.
 
@@ -243,8 +244,8 @@ def along_density(
     whole = linear(a, b, torch.linspace(0, 1, knots + 1, dtype=a.dtype))
     inner = ((whole[1:-1] - a) / scale).requires_grad_()
     first, last = torch.zeros_like(a)[None], ((b - a) / scale)[None]
-    optimizer = torch.optim.Adam([inner], lr=RATE)
-    for _ in range(BENDS):
+    optimizer = torch.optim.Adam([inner], lr=LEARNING_RATE)
+    for _ in range(N_STEPS):
         with torch.enable_grad():
             u = torch.cat([first, inner, last])
             # The squared length of `knots` even segments; this form also keeps them even.

@@ -38,7 +38,7 @@ def draw_measures(found: Mapping[str, float], path: str | Path, *, overwrite: bo
     ):
         values = [found.get(f"{name}_at_{r:g}", math.nan) for r in radii]
         smooth.plot(radii, values, "o-", ms=3, label=label)
-    smooth.set(xlabel="radius of the move in z, sd of encodings", ylabel="mean", ylim=(0, 1.02))
+    smooth.set(xlabel="radius of the move in z, std of encodings", ylabel="mean", ylim=(0, 1.02))
     smooth.legend()
     ranks = {k.rpartition("_")[2]: v for k, v in found.items() if k.startswith("neighbor_tanimoto")}
     known = [(int(k), v) for k, v in ranks.items() if k.isdecimal() and not math.isnan(v)]
@@ -57,8 +57,8 @@ def draw_measures(found: Mapping[str, float], path: str | Path, *, overwrite: bo
         )
     near.set(xscale="log", xlabel="k-th nearest in z", ylabel="mean Tanimoto similarity", ylim=0)
     for axes, key, label, target in (
-        (shift, "shift_in_sds", "mean less held-out mean, sd", 0.0),
-        (width, "sd_ratio", "sd over held-out sd", 1.0),
+        (shift, "shift_in_stds", "mean less held-out mean, std", 0.0),
+        (width, "std_ratio", "std over held-out std", 1.0),
     ):
         axes.axhspan(target - 0.1, target + 0.1, color="0.92", zorder=0)
         axes.axhline(target, color="0.6", lw=0.8)

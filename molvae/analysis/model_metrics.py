@@ -26,8 +26,8 @@ from molvae.model.losses import active_units, kl_to_normal
 RADII = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 """Lengths of moves in z, in standard deviations of the encodings."""
 N_IMPORTANCE_SAMPLES = 64  # of the importance-weighted bound
-RANKS = (1, 2, 5, 10, 20, 50)  # ranks of neighbors in z whose similarity is reported
-NEIGHBORS = 5  # neighbors that trustworthiness looks at
+NEIGHBOR_RANKS = (1, 2, 5, 10, 20, 50)  # ranks of neighbors in z whose similarity is reported
+N_NEIGHBORS = 5  # neighbors that trustworthiness looks at
 
 
 @isolated()
@@ -36,7 +36,7 @@ def evaluate(
     smiles: Sequence[str],
     *,
     n_samples: int = 10_000,
-    n_draws: int = 500,
+    n_posteriors: int = 500,
     seed: int = 0,
     training: Collection[str] | None = None,
     fcd: bool = True,
@@ -47,7 +47,7 @@ def evaluate(
         smiles: Molecules held out from training; those that the model cannot encode count as not
             reconstructed, and are left out of all other metrics.
         n_samples: Molecules to generate from each source; 0 for none.
-        n_draws: Random molecules of those given for the metrics that need many samples each:
+        n_posteriors: Random molecules of those given for the metrics that need many samples each:
             stochastic reconstruction, the importance-weighted bound, smoothness.
         training: Canonical SMILES of the training molecules, for novelty and the floor of the
             Fréchet ChemNet distance.
@@ -64,19 +64,19 @@ def evaluate(
         only metrics that need no vectors.
 
     Raises:
-        ConfigError: `n_samples` is negative or `n_draws` below 1.
+        ConfigError: `n_samples` is negative or `n_posteriors` below 1.
         DataError: No molecules, or none that the model can encode.
         InvalidMoleculeError: A text is not a molecule.
     """
     n_samples = whole_number(n_samples, "n_samples", least=0)
-    n_draws, seed = whole_number(n_draws, "n_draws", least=1), check_seed(seed)
+    n_posteriors, seed = whole_number(n_posteriors, "n_posteriors", least=1), check_seed(seed)
     molecules = [canonical(text) for text in smiles]
     kept, has_vectors = _readable(space, molecules), space.dim > 0
     result: dict[str, float] = {"molecules": len(smiles), "unreadable": len(smiles) - len(kept)}
     if has_vectors:
         result |= reconstruction_metrics(space, molecules, seed=seed)
     # Not the first: files are often sorted, QM9 by size.
-    few = [kept[i] for i in np.random.default_rng(seed).permutation(len(kept))[:n_draws]]
+    few = [kept[i] for i in np.random.default_rng(seed).permutation(len(kept))[:n_posteriors]]
     result |= likelihood(space, few, seed=seed)
     if has_vectors:
         result["stochastic_reconstruction"] = stochastic_reconstruction(space, few, seed=seed)
@@ -241,11 +241,11 @@ def smoothness(
         have changed, NaN if no two radii have that between them.
     """
     mean = space.encode(smiles)
-    sd = mean.std(dim=0) if len(mean) > 1 else torch.ones(space.dim, dtype=mean.dtype)
+    std = mean.std(dim=0) if len(mean) > 1 else torch.ones(space.dim, dtype=mean.dtype)
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed), dtype=mean.dtype)
     result, shares, similar = dict[str, float](), list[float](), list[float]()
     for radius in radii:
-        moved = space.decode(mean + radius * sd * noise)
+        moved = space.decode(mean + radius * std * noise)
         pairs = [(a, b) for a, b in zip(moved, smiles, strict=True) if a != b]
         shares.append(len(pairs) / len(smiles))
         similar.append(_similarity(*zip(*pairs, strict=True)) if pairs else np.nan)
@@ -285,7 +285,7 @@ def geometry(
     n, seed = whole_number(n, "n", least=1), check_seed(seed)
     chosen = [smiles[i] for i in np.random.default_rng(seed).permutation(len(smiles))[:n]]
     names = ["distance_tanimoto_correlation", "trustworthiness"]
-    names += [f"neighbor_tanimoto_{k}" for k in (*RANKS, "best", "random")]
+    names += [f"neighbor_tanimoto_{k}" for k in (*NEIGHBOR_RANKS, "best", "random")]
     result = dict.fromkeys(names, np.nan)
     if len(chosen) < 3:
         return result
@@ -296,13 +296,13 @@ def geometry(
     if np.ptp(distance[pairs]) > 0 and np.ptp(similar[pairs]) > 0:
         r = np.corrcoef(distance[pairs], similar[pairs])[0, 1]
         result["distance_tanimoto_correlation"] = float(r)
-    if len(chosen) > 2 * NEIGHBORS:
+    if len(chosen) > 2 * N_NEIGHBORS:
         result["trustworthiness"] = float(
-            trustworthiness(1 - similar, z, n_neighbors=NEIGHBORS, metric="precomputed")
+            trustworthiness(1 - similar, z, n_neighbors=N_NEIGHBORS, metric="precomputed")
         )
     np.fill_diagonal(distance, np.inf)
     by_rank = np.take_along_axis(similar, np.argsort(distance, axis=1)[:, :-1], axis=1)
-    for k in RANKS:
+    for k in NEIGHBOR_RANKS:
         if k < len(chosen):
             result[f"neighbor_tanimoto_{k}"] = float(by_rank[:, k - 1].mean())
     result["neighbor_tanimoto_best"] = float(by_rank.max(axis=1).mean())

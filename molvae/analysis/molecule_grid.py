@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from molvae.analysis.style import ACCENT, FAINT, SHADE, check_can_draw, printable, save_figure
-from molvae.chem.depiction import HIGHLIGHT, RDKIT_BOND_LENGTH, align_to_lead
+from molvae.chem.depiction import HIGHLIGHT_COLOR, RDKIT_BOND_LENGTH, align_to_lead
 from molvae.chem.molecules import parse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-CELL_WIDTH, CELL_HEIGHT, LINE = 1.95, 1.75, 0.3  # inches
+CELL_WIDTH, CELL_HEIGHT, LINE_HEIGHT = 1.95, 1.75, 0.3  # inches
 PIXELS_PER_INCH, BOND_PIXELS = 96, 30.0  # of drawn molecules
 OVERSAMPLING = 3  # images have more pixels than drawings in lines
 
@@ -28,7 +28,9 @@ class MoleculeGrid:
     def __init__(self, width: float, height: float, title: str) -> None:
         from matplotlib.figure import Figure
 
-        self.figure = Figure(figsize=(width, height + 2 * LINE), dpi=72, layout="constrained")
+        self.figure = Figure(
+            figsize=(width, height + 2 * LINE_HEIGHT), dpi=72, layout="constrained"
+        )
         self.title = title
         self.molecules: list[tuple[Axes, Any, list[int], list[int]]] = []
         self.n_not_compared = 0
@@ -64,7 +66,7 @@ class MoleculeGrid:
         target = check_can_draw(file, overwrite=overwrite)
         self.figure.suptitle(f"{self.title}\n", x=0.01, ha="left", fontweight="bold", fontsize=12,
                              parse_math=False)  # fmt: skip
-        y = 1 - 1.35 * LINE / self.figure.get_figheight()
+        y = 1 - 1.35 * LINE_HEIGHT / self.figure.get_figheight()
         self.figure.text(0.01, y, printable(note), color=FAINT, fontsize=9, parse_math=False)
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")  # places stay as they are now
@@ -103,7 +105,7 @@ def depict(
     drawer = make(size[0], size[1])
     options: Any = drawer.drawOptions()
     options.clearBackground = False
-    options.setHighlightColour(HIGHLIGHT)
+    options.setHighlightColour(HIGHLIGHT_COLOR)
     options.fixedBondLength = BOND_PIXELS * scale / RDKIT_BOND_LENGTH
     options.bondLineWidth, options.maxFontSize = 1.5 * scale, 40 * scale
     rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms, highlightBonds=bonds)

@@ -34,17 +34,17 @@ class Neighbor:
     radius: float
     """Smallest radius at which it was found."""
     counts: tuple[int, ...]
-    """How often it was found at each radius."""
+    """How often the molecule was found at each radius."""
     similarity: tuple[float, ...]
     """Tanimoto (Morgan, radius 2, 2,048 bits) to each of the given molecules."""
     properties: dict[str, float]
-    """By name; NaN where a property cannot be computed."""
+    """Properties by name; NaN where one cannot be computed."""
     percentile: float
     """Density percentile of the first vector that decoded to it."""
 
     @property
     def count(self) -> int:
-        """How often it was found at all radii."""
+        """How often the molecule was found at all radii."""
         return sum(self.counts)
 
 
@@ -63,7 +63,7 @@ class Neighborhood:
     properties: tuple[str, ...]
     """Names of the properties of the molecules around it."""
     radii: tuple[float, ...]
-    """Ascending."""
+    """Radii, ascending."""
     drawn: int
     """Vectors decoded at each radius (one at radius 0)."""
     same: tuple[int, ...]

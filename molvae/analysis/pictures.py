@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STEPS = 7  # shades from the worst to the best
+N_SHADES = 7  # shades from the worst to the best
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,12 @@ PAPER = Palette(
 
 PAGE = Palette(
     ink="#010101", faint="#020202", accent="#030303", shade="#040404",
-    steps=tuple(f"#06060{step}" for step in range(STEPS)),
+    steps=tuple(f"#06060{step}" for step in range(N_SHADES)),
 )  # fmt: skip
 """Placeholders, replaced by names of the page's colors."""
 
 
-NAMES = {
+PAGE_COLOR_NAMES = {
     **{getattr(PAGE, name): name for name in ("ink", "faint", "accent", "shade")},
     **{color: f"step{step}" for step, color in enumerate(PAGE.steps)},
 }
@@ -66,7 +66,7 @@ class Picture:
         with style(self.name):
             self.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
         svg = file.getvalue()
-        for color, name in NAMES.items():
+        for color, name in PAGE_COLOR_NAMES.items():
             svg = svg.replace(color, f"var(--{name})")
         svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
         for group, texts in self.hints.items():

@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molvae._files import Kind, check_output, replacing
-from molvae.analysis.export import PICTURE, check_can_write_table, check_unedited, write_table
+from molvae.analysis.export import (
+    DRAWING_COLUMN,
+    check_can_write_table,
+    check_unedited,
+    write_table,
+)
 from molvae.campaign.history import reason_cells
 from molvae.errors import CampaignError
 from molvae.objectives.parsing import all_told_names, told_names
 from molvae.objectives.problem import OptimizationProblem
-from molvae.objectives.trial_columns import FIDELITY, PREDICTION_COLUMNS, REASON_COLUMNS
+from molvae.objectives.trial_columns import FIDELITY_COLUMN, PREDICTION_COLUMNS, REASON_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,16 +32,17 @@ if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
 
 PLATE = Kind(name="a plate", stamp="plate", error=CampaignError)
-PROPERTIES = ("logP", "MW", "SAS", "QED")  # properties that every plate shows
-EXPLOITS = 0.5  # weight of the uncertainty up to which a proposal exploits more than it explores
-SIZE = (260, 190)  # pixels of a drawn molecule
+PLATE_PROPERTIES = ("logP", "MW", "SAS", "QED")  # properties that every plate shows
+MAX_EXPLOITING_KAPPA = 0.5
+"""Largest kappa with which a proposal exploits more than it explores."""
+DRAWING_PIXELS = (260, 190)  # pixels of a drawn molecule
 LONG_COLUMNS = ("nearest", "parents")  # columns of SMILES that terminals have no room for
 
 
 def ask_columns(problem: OptimizationProblem) -> list[str]:
     """Columns that `molvae ask` prints."""
     beside = [f"{name}_{what}" for name in problem.measured for what in PREDICTION_COLUMNS]
-    fidelity = [FIDELITY] if problem.fidelities else []
+    fidelity = [FIDELITY_COLUMN] if problem.fidelities else []
     return [
         "id",
         "smiles",
@@ -55,9 +61,9 @@ def plate_columns(problem: OptimizationProblem) -> list[str]:
     """Columns that plates have, but for those of values, of notes, and `id` and `smiles`."""
     beside = [f"{name}_{what}" for name in problem.measured for what in PREDICTION_COLUMNS]
     taken = {name.lower() for name in problem.names}
-    known = [name for name in PROPERTIES if name.lower() not in taken]
-    beside += [FIDELITY] if problem.fidelities else []
-    return [PICTURE, *beside, "origin", *REASON_COLUMNS, "percentile", *known]
+    known = [name for name in PLATE_PROPERTIES if name.lower() not in taken]
+    beside += [FIDELITY_COLUMN] if problem.fidelities else []
+    return [DRAWING_COLUMN, *beside, "origin", *REASON_COLUMNS, "percentile", *known]
 
 
 def plate_table(
@@ -74,8 +80,11 @@ def plate_table(
     from molvae.chem.properties import score
 
     problem = campaign.problem
-    told, beside = all_told_names(problem), [c for c in plate_columns(problem) if c != PICTURE]
-    fidelity = [FIDELITY] if problem.fidelities else []
+    told, beside = (
+        all_told_names(problem),
+        [c for c in plate_columns(problem) if c != DRAWING_COLUMN],
+    )
+    fidelity = [FIDELITY_COLUMN] if problem.fidelities else []
     wanted = list(columns) or ["id", "smiles", *fidelity, *told, *beside]
     rows: list[dict[str, Any]] = []
     for trial in trials:
@@ -90,7 +99,7 @@ def plate_table(
     table = pd.DataFrame(
         rows, columns=list(dict.fromkeys([*wanted, *(n for r in rows for n in r)]))
     )
-    if computed := [name for name in PROPERTIES if name in wanted]:
+    if computed := [name for name in PLATE_PROPERTIES if name in wanted]:
         smiles = [trial.smiles for trial in trials]
         table[computed] = score(smiles, computed, workers=1).round(3)
     return table
@@ -146,7 +155,7 @@ def write_plate(
         return
     table = plate_table(campaign, trials)
     if ending == ".xlsx":
-        table.insert(1, PICTURE, "")
+        table.insert(1, DRAWING_COLUMN, "")
     everything = plate_table(campaign, campaign.trials) if Path(file).exists() else table
     write_table(
         table,
@@ -159,10 +168,10 @@ def write_plate(
 
 
 def why(kappa: float | None) -> str:
-    """What a weight of the uncertainty means, in one word."""
+    """What a kappa means, in one word."""
     if kappa is None or kappa != kappa:
         return ""
-    return "exploits" if kappa <= EXPLOITS else "explores"
+    return "exploits" if kappa <= MAX_EXPLOITING_KAPPA else "explores"
 
 
 def environment() -> Environment:
@@ -185,7 +194,7 @@ def render_plate(campaign: Campaign, trials: Sequence[Trial], *, form: str = "")
 
     problem = campaign.problem
     table = plate_table(campaign, trials)
-    properties = [name for name in PROPERTIES if name in table.columns]
+    properties = [name for name in PLATE_PROPERTIES if name in table.columns]
     return (
         environment()
         .get_template("plate.html")
@@ -193,15 +202,15 @@ def render_plate(campaign: Campaign, trials: Sequence[Trial], *, form: str = "")
             cards=[
                 {
                     "trial": trial,
-                    "told": told_names(problem.at(trial.fidelity)),
-                    "drawing": picture(trial.smiles, size=SIZE),
+                    "to_measure": told_names(problem.at(trial.fidelity)),
+                    "drawing": picture(trial.smiles, size=DRAWING_PIXELS),
                     "properties": numbers,
                 }
                 for trial, numbers in zip(trials, table[properties].to_dict("records"), strict=True)
             ],
             problem=problem,
             identity=campaign.identity,
-            record=campaign.path.name,
+            campaign_file=campaign.path.name,
             written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
             form=form,
         )

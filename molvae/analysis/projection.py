@@ -30,7 +30,7 @@ Method = Literal["pca", "umap"]
 Kind = Literal["data", "overlay", "start", "new"]
 Transform = Callable[[Tensor], NDArray[np.float64]]
 MIN_VECTORS = 3  # that a projection needs
-NEIGHBORS = 15  # neighbors of a point whose distances UMAP keeps
+N_NEIGHBORS = 15  # neighbors of a point whose distances UMAP keeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +44,11 @@ class ProjectedMolecule:
     value: float
     """Value that the map is colored by; NaN where unknown."""
     kind: Kind
-    """`data`: the projection was fitted to it. `overlay`: shown on the map. `start`, `new`: a trial
-    of a campaign, of the initial design or proposed.
+    """Role on the map. `data`: the projection was fitted to it. `overlay`: shown on it. `start`,
+    `new`: a trial of a campaign, of the initial design or proposed.
     """
     label: str = ""
-    """Of the overlay: number from 1, or the trial's id."""
+    """Label of an overlaid molecule: its number from 1, or its trial's id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ def _umap(z: Tensor, seed: int) -> tuple[Transform, tuple[str, str]]:
         except ImportError as error:
             raise MissingPackageError("UMAP needs: pip install 'molvae[umap]'") from error
         fitted = umap.UMAP(
-            n_neighbors=min(NEIGHBORS, len(z) - 1),
+            n_neighbors=min(N_NEIGHBORS, len(z) - 1),
             random_state=short_seed(seed),
             transform_seed=short_seed(seed),
             n_jobs=1,

@@ -19,15 +19,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from molvae._files import HTML, Kind, check_output, replacing
+from molvae._files import HTML_ENDINGS, Kind, check_output, replacing
 from molvae.analysis import reproduce
 from molvae.analysis.calibration import coverage_of
-from molvae.analysis.distributions import SAMPLE, dataset_properties
+from molvae.analysis.distributions import MAX_SAMPLE_SIZE, dataset_properties
 from molvae.analysis.figures import pictures
 from molvae.analysis.importance import Importance, permutation_importance
 from molvae.analysis.plate import environment
 from molvae.analysis.rgroups import group_tables
-from molvae.analysis.summary import LISTED, CampaignSummary, Row, goodness, number, summarize
+from molvae.analysis.summary import MAX_ROWS, CampaignSummary, Row, goodness, number, summarize
 from molvae.campaign.proposal_check import core_to_keep, full_check
 from molvae.campaign.storage import Storage
 from molvae.campaign.trust import identity_of
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from molvae.campaign.campaign import Campaign
 
-SIZE = (260, 190)  # pixels of a drawn molecule
-REPORT = Kind(name="a report", stamp="report", error=CampaignError, endings=HTML)
+DRAWING_PIXELS = (260, 190)  # pixels of a drawn molecule
+REPORT = Kind(name="a report", stamp="report", error=CampaignError, endings=HTML_ENDINGS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ def render(
         found=found,
         title=_title(found),
         goodness=goodness(problem.objectives[0]),
-        record=campaign.path.name,
+        campaign_file=campaign.path.name,
         identity=campaign.identity,
         written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         refresh=refresh,
@@ -140,7 +140,7 @@ def render(
         importance=_importance(found),
         core=groups[0],
         positions=groups[1],
-        failures=found.failures[-(LISTED // 4) :],
+        failures=found.failures[-(MAX_ROWS // 4) :],
         changes=campaign.changes().to_dict("records"),
         findings=(findings := _findings(campaign, found)),
         faultless=[
@@ -162,7 +162,7 @@ def render(
         reproduction=reproduce.reproduction_command(campaign, math.ceil(found.cost)),
         settings=reproduce.flat({k: v for k, v in campaign.metadata.items() if k != "versions"}),
         versions=reproduce.versions(campaign),
-        few=SAMPLE if len(found.ranked) > SAMPLE else 0,
+        few=MAX_SAMPLE_SIZE if len(found.ranked) > MAX_SAMPLE_SIZE else 0,
         sampled=0 if sample is None else len(sample),
         sample_lacks=sample is None and bool(found.ranked) and found.dataset in DATASETS,
         script=script,
@@ -235,8 +235,8 @@ def _drawing(smiles: str, lead: str | None) -> tuple[str, bool]:
     from molvae.chem.depiction import data_address, draw_mcs_difference, draw_molecule
 
     try:
-        compared = None if lead is None else draw_mcs_difference(smiles, lead, size=SIZE)
-        svg = compared or draw_molecule(smiles, size=SIZE)
+        compared = None if lead is None else draw_mcs_difference(smiles, lead, size=DRAWING_PIXELS)
+        svg = compared or draw_molecule(smiles, size=DRAWING_PIXELS)
     except InvalidMoleculeError:  # a file that was not written by molvae
         return "", False
     return data_address(svg), compared is not None

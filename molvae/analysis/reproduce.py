@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _GIVEN = re.compile(r"\d+ given molecules")
 _OBJECT = re.compile(r"<(.*?): an object of Python>")
-ALWAYS = ("objective", "space", "strategy", "start", "dataset", "batch_size", "seed")
+ALWAYS_STATED = ("objective", "space", "strategy", "start", "dataset", "batch_size", "seed")
 """Settings that the command states even at their defaults."""
 
 
@@ -33,10 +33,10 @@ class Reproduction:
 
 def reproduction_command(campaign: Campaign, calls: int) -> Reproduction:
     """The command that creates the same campaign after some calls; nothing is run or imported."""
-    from molvae.objectives.parsing import MANUAL, current_spec, format_part
+    from molvae.objectives.parsing import format_part, is_manual
 
     config, problem, notes = campaign.config, campaign.problem, list[str]()
-    manual = all(current_spec(one.spec or "").startswith(MANUAL) for one in problem.objectives)
+    manual = all(map(is_manual, problem.objectives))
     words = ["molvae", "ask" if manual else "optimize", campaign.path.name]
     words += ["--create"] * manual
     parts: dict[str, Sequence[Objective | Constraint]] = {
@@ -48,7 +48,7 @@ def reproduction_command(campaign: Campaign, calls: int) -> Reproduction:
         name, value = one.name, getattr(config, one.name)
         unused = name == "dataset" and not isinstance(config.start, int)
         unstored = one.metadata.get("resumable") and name != "skip_invalid"
-        if unused or unstored or (value == one.default and name not in ALWAYS):
+        if unused or unstored or (value == one.default and name not in ALWAYS_STATED):
             continue
         flag = one.metadata.get("flag", f"--{name.replace('_', '-')}")
         if name in parts:
@@ -98,7 +98,7 @@ def flat(settings: Any, name: str = "") -> list[tuple[str, str]]:
 
 
 def versions(campaign: Campaign) -> list[tuple[str, str, str]]:
-    """Of each package: its name, its version when the campaign began, and now."""
+    """Packages with their versions: name, version when the campaign was created, and now."""
     from molvae._version import versions as versions_now
 
     then, now = campaign.metadata.get("versions") or {}, versions_now()

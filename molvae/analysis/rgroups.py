@@ -23,7 +23,8 @@ from molvae.chem.molecules import parse
 from molvae.errors import InvalidMoleculeError
 from molvae.objectives.problem import Objective
 
-LISTED, SIZE = 15, (150, 90)  # groups of a position that are shown, and pixels of a picture
+MAX_GROUPS = 15  # groups of a position that are shown
+DRAWING_PIXELS = (150, 90)  # width and height of a drawn group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,7 @@ def _position(name: str, tried: dict[str, list[Row]], objectives: Sequence[Objec
     groups = [
         Group(
             smiles="H" if smiles.startswith("[H][*") else smiles,
-            picture="" if smiles.startswith("[H][*") else picture(smiles, size=SIZE),
+            picture="" if smiles.startswith("[H][*") else picture(smiles, size=DRAWING_PIXELS),
             count=len(rows),
             values=tuple(_mean_and_best(rows, one) for one in objectives),
         )
@@ -101,7 +102,7 @@ def _position(name: str, tried: dict[str, list[Row]], objectives: Sequence[Objec
     ]
     merit = objectives[0].to_maximization
     groups.sort(key=lambda group: -float(merit(np.array(group.values[0][0]))))
-    return Position(name=name, groups=groups[:LISTED], n_groups=len(groups))
+    return Position(name=name, groups=groups[:MAX_GROUPS], n_groups=len(groups))
 
 
 def _mean_and_best(rows: Sequence[Row], objective: Objective) -> tuple[float, float]:

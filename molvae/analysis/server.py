@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
 
 HOST = "127.0.0.1"
-REFRESH = 30  # seconds after which the page reloads
-FIELD, NO_TOKEN = "value:", b"open the address with the token in it\n"
-MAX_FORM = 10_000  # bytes of a form
-REQUEST_TIMEOUT_S = 10  # after which a connection without a request is closed
+REFRESH_SECONDS = 30  # seconds after which the page reloads
+VALUE_FIELD_PREFIX, NO_TOKEN = "value:", b"open the address with the token in it\n"
+MAX_FORM_BYTES = 10_000  # bytes of a form
+REQUEST_TIMEOUT_SECONDS = 10  # after which a connection without a request is closed
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -41,7 +41,7 @@ HEADERS = {
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     server_version, sys_version = "molvae", ""
-    timeout = REQUEST_TIMEOUT_S
+    timeout = REQUEST_TIMEOUT_SECONDS
 
     def do_GET(self) -> None:
         if not self._names_this_machine():
@@ -68,8 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Write the values of a trial, from the form of the plate."""
         length = self.headers.get("Content-Length", "")
-        size = int(length) if length.isascii() and length.isdigit() else MAX_FORM + 1
-        if not self._names_this_machine() or self.path != "/tell" or size > MAX_FORM:
+        size = int(length) if length.isascii() and length.isdigit() else MAX_FORM_BYTES + 1
+        if not self._names_this_machine() or self.path != "/tell" or size > MAX_FORM_BYTES:
             self._nothing()
             return
         sent = self.rfile.read(size).decode("utf-8", "replace")
@@ -134,7 +134,7 @@ class _Server(ThreadingHTTPServer):
         with self.lock, Campaign.open(self.record) as campaign:
             trials = campaign.trials
             if trials != self.seen:
-                page = render(campaign, top=self.top, lead=self.lead, refresh=REFRESH)
+                page = render(campaign, top=self.top, lead=self.lead, refresh=REFRESH_SECONDS)
                 self.page, self.seen = page.encode(), trials
             return self.page
 
@@ -156,9 +156,9 @@ class _Server(ThreadingHTTPServer):
         id_ = form.get("id", "")
         require(id_.isascii() and id_.isdigit(), f"the id must be a whole number, got {id_!r}")
         values = {
-            name.removeprefix(FIELD): parse_value(text)
+            name.removeprefix(VALUE_FIELD_PREFIX): parse_value(text)
             for name, text in form.items()
-            if name.startswith(FIELD)
+            if name.startswith(VALUE_FIELD_PREFIX)
         }
         with self.lock, Campaign.open(self.record) as campaign:
             at = {trial.id: trial.fidelity for trial in campaign.trials}

@@ -25,7 +25,7 @@ from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import ConfigError, DataError, InvalidMoleculeError
 
-BLOCK = 1_000  # fingerprints compared at a time: 1,000 x 1,000 similarities are 8 MB
+BLOCK_SIZE = 1_000  # fingerprints compared at a time: 1,000 x 1,000 similarities are 8 MB
 MIN_SCAFFOLD_RINGS = 2  # fewer are left out, as MOSES' code does, so that benzene does not decide
 
 
@@ -65,15 +65,15 @@ def distribution_metrics(
         `internal_diversity`: 1 less the mean Tanimoto similarity of all pairs, those of a molecule
         with itself included (IntDiv_1, but with 2,048 bits where MOSES has 1,024).
         `filter_pass_rate`: share of molecules without a structural alert.
-        `logP_mean`, `logP_sd` (n in the denominator) and `logP_missing` (molecules without it), for
-        each property.
+        `logP_mean`, `logP_std` (n in the denominator) and `logP_missing` (molecules without it),
+        for each property.
         `scaffold_similarity`: cosine similarity of the counts of Bemis-Murcko scaffolds with two or
         more rings, from 0 to 1.
-        `nearest_neighbour_similarity`: mean over the molecules of the largest Tanimoto similarity
+        `nearest_neighbor_similarity`: mean over the molecules of the largest Tanimoto similarity
         to the reference (SNN).
         `logP_wasserstein`: 1-Wasserstein distance to the reference in the property's unit,
-        `logP_shift_in_sds`: difference of the means in standard deviations of the reference,
-        `logP_sd_ratio`: standard deviation over that of the reference, for each property.
+        `logP_shift_in_stds`: difference of the means in standard deviations of the reference,
+        `logP_std_ratio`: standard deviation over that of the reference, for each property.
         `frechet_chemnet_distance`: see there.
 
     Raises:
@@ -119,11 +119,11 @@ def distribution_metrics(
     for name, column in zip(names, values.T, strict=True):
         kept = column[~np.isnan(column)]
         result[f"{name}_mean"] = float(kept.mean()) if kept.size else math.nan
-        result[f"{name}_sd"] = float(kept.std()) if kept.size else math.nan
+        result[f"{name}_std"] = float(kept.std()) if kept.size else math.nan
         result[f"{name}_missing"] = column.size - kept.size
     if others is not None:
         result["scaffold_similarity"] = _scaffold_similarity(molecules, others, workers)
-        result["nearest_neighbour_similarity"] = _nearest(bits, others)
+        result["nearest_neighbor_similarity"] = _nearest(bits, others)
         other_values = score(others, names, workers=workers)
         for name, column, other in zip(names, values.T, other_values.T, strict=True):
             result |= {f"{name}_{what}": d for what, d in _distances(column, other).items()}
@@ -222,17 +222,19 @@ def _share(part: int, whole: int) -> float:
 def _bits(molecules: Sequence[str]) -> NDArray[np.bool_]:
     """Fingerprints, `n x 2048`. By blocks, because `morgan_bits` counts first, in more memory."""
     found = np.zeros((len(molecules), 2048), dtype=np.bool_)
-    for start in range(0, len(molecules), BLOCK):
-        found[start : start + BLOCK] = morgan_bits(molecules[start : start + BLOCK], size=2048)
+    for start in range(0, len(molecules), BLOCK_SIZE):
+        found[start : start + BLOCK_SIZE] = morgan_bits(
+            molecules[start : start + BLOCK_SIZE], size=2048
+        )
     return found
 
 
 def _internal_diversity(bits: NDArray[np.bool_]) -> float:
     n = len(bits)
     total = 0.0
-    for i in range(0, n, BLOCK):
-        for j in range(i, n, BLOCK):
-            similar = tanimoto(bits[i : i + BLOCK], bits[j : j + BLOCK])
+    for i in range(0, n, BLOCK_SIZE):
+        for j in range(i, n, BLOCK_SIZE):
+            similar = tanimoto(bits[i : i + BLOCK_SIZE], bits[j : j + BLOCK_SIZE])
             # Similarity is symmetric: blocks off the diagonal stand for two.
             total += float(similar.sum()) * (1 if i == j else 2)
     return max(0.0, 1.0 - total / n**2) if n else math.nan  # rounding may bring it below 0
@@ -242,11 +244,11 @@ def _nearest(bits: NDArray[np.bool_], reference: Sequence[str]) -> float:
     if len(bits) == 0:
         return math.nan
     nearest = np.zeros(len(bits))
-    for start in range(0, len(reference), BLOCK):
-        others = morgan_bits(reference[start : start + BLOCK], size=bits.shape[1])
-        for i in range(0, len(bits), BLOCK):
-            part = nearest[i : i + BLOCK]
-            np.maximum(part, tanimoto(bits[i : i + BLOCK], others).max(axis=1), out=part)
+    for start in range(0, len(reference), BLOCK_SIZE):
+        others = morgan_bits(reference[start : start + BLOCK_SIZE], size=bits.shape[1])
+        for i in range(0, len(bits), BLOCK_SIZE):
+            part = nearest[i : i + BLOCK_SIZE]
+            np.maximum(part, tanimoto(bits[i : i + BLOCK_SIZE], others).max(axis=1), out=part)
     return float(nearest.mean())
 
 
@@ -274,13 +276,13 @@ def _distances(values: NDArray[np.float64], reference: NDArray[np.float64]) -> d
 
     a, b = values[~np.isnan(values)], reference[~np.isnan(reference)]
     if not a.size or not b.size:
-        return dict.fromkeys(("wasserstein", "shift_in_sds", "sd_ratio"), math.nan)
+        return dict.fromkeys(("wasserstein", "shift_in_stds", "std_ratio"), math.nan)
     # Of equal values, rounding may make a spread that is not quite 0.
     spread = float(b.std()) if b.min() < b.max() else math.nan
     return {
         "wasserstein": float(wasserstein_distance(a, b)),
-        "shift_in_sds": float((a.mean() - b.mean()) / spread),
-        "sd_ratio": float(a.std() / spread),
+        "shift_in_stds": float((a.mean() - b.mean()) / spread),
+        "std_ratio": float(a.std() / spread),
     }
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, FAINT, ACCENT, SHADE = "#1d2126", "#686e77", "#0b6e75", "#eceff0"
-SECOND = "#c2571a"
-COLORS = (ACCENT, SECOND, "#5b4b9a", "#7a7f2a", "#a0325a", "#2f6fb0", "#4d4d4d", "#b08a1e")
+SECOND_ACCENT = "#c2571a"
+COLORS = (ACCENT, SECOND_ACCENT, "#5b4b9a", "#7a7f2a", "#a0325a", "#2f6fb0", "#4d4d4d", "#b08a1e")
 """Colors of several lines in one plot."""
 FORMATS = (".svg", ".png", ".pdf")
 PNG_DPI = 200

@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
 
 DASH = "\N{EN DASH}"
-SIMILARITY = "similarity:"
-POINTS = 1000  # maximum number of points in a figure
-LISTED = 2000  # maximum number of rows in a table; `export` writes all
-OOD_PERCENTILE = (
-    1.0  # density percentile below which a molecule is out of the training distribution
-)
-MAX_LABEL = 34  # maximum length of a name in a heading
+SIMILARITY_PREFIX = "similarity:"
+MAX_POINTS = 1000  # maximum number of points in a figure
+MAX_ROWS = 2000  # maximum number of rows in a table; `export` writes all
+OOD_PERCENTILE = 1.0
+"""Density percentile below which a molecule is out of the training distribution."""
+MAX_LABEL_LENGTH = 34  # maximum length of a name in a heading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,25 +80,25 @@ class ConstraintViolations:
     """Violations of a constraint by molecules with values."""
 
     limit: Constraint
-    starting: int
-    new: int  # initial and new molecules that violate it
-    median: float
-    most: float  # median and largest violation; NaN if there is none
+    initial: int  # initial molecules that violate it
+    new: int  # new molecules that violate it
+    median: float  # violation; NaN if there is none
+    most: float  # largest violation; NaN if there is none
 
     @property
     def count(self) -> int:
         """Molecules that violate it."""
-        return self.starting + self.new
+        return self.initial + self.new
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unusual:
-    """Molecules outside of the training distribution: below the first density percentile."""
+class OutOfDistribution:
+    """Numbers of molecules outside of the training distribution: below the first percentile."""
 
-    starting: int
-    of_starting: int  # initial molecules below it, and with a known percentile
-    new: int
-    of_new: int
+    initial: int  # initial molecules below it
+    of_initial: int  # initial molecules with a known percentile
+    new: int  # new molecules below it
+    of_new: int  # new molecules with a known percentile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,15 +144,15 @@ class CampaignSummary:
     @cached_property
     def drawn(self) -> frozenset[int]:
         """Ids of trials in figures: all with values, or the best and some others."""
-        half = POINTS // 2
-        shown = self.ranked[:half] + evenly(self.ranked[half:], POINTS - half)
+        half = MAX_POINTS // 2
+        shown = self.ranked[:half] + evenly(self.ranked[half:], MAX_POINTS - half)
         return frozenset(row.trial.id for row in shown)
 
     @cached_property
     def listed(self) -> list[Row]:
         """Trials in tables: all, or the best and the latest."""
-        first_best = [*self.ranked[: LISTED // 2], *reversed(self.rows)]
-        ids = list(dict.fromkeys(row.trial.id for row in first_best))[:LISTED]
+        first_best = [*self.ranked[: MAX_ROWS // 2], *reversed(self.rows)]
+        ids = list(dict.fromkeys(row.trial.id for row in first_best))[:MAX_ROWS]
         chosen = set(ids)
         return [row for row in self.rows if row.trial.id in chosen]
 
@@ -195,7 +194,7 @@ class CampaignSummary:
             found.append(
                 ConstraintViolations(
                     limit=limit,
-                    starting=sum(not row.new for row in bad),
+                    initial=sum(not row.new for row in bad),
                     new=sum(row.new for row in bad),
                     median=float(np.median(over)) if bad else math.nan,
                     most=float(over.max()) if bad else math.nan,
@@ -204,15 +203,15 @@ class CampaignSummary:
         return found
 
     @cached_property
-    def unusual(self) -> Unusual | None:
-        """Molecules outside of the training distribution; None if that of no new one is known."""
+    def out_of_distribution(self) -> OutOfDistribution | None:
+        """Molecules outside of the training distribution; None if no new one has a percentile."""
         known = [(row.new, p) for row in self.rows if (p := row.trial.percentile) is not None]
-        starting, new = ([p for is_new, p in known if is_new == group] for group in (False, True))
+        initial, new = ([p for is_new, p in known if is_new == group] for group in (False, True))
         if not new:
             return None
-        return Unusual(
-            starting=sum(percentile < OOD_PERCENTILE for percentile in starting),
-            of_starting=len(starting),
+        return OutOfDistribution(
+            initial=sum(percentile < OOD_PERCENTILE for percentile in initial),
+            of_initial=len(initial),
             new=sum(percentile < OOD_PERCENTILE for percentile in new),
             of_new=len(new),
         )
@@ -235,9 +234,13 @@ class CampaignSummary:
 
     def label(self, name: str) -> str:
         """A value's name as a heading."""
-        if self.lead is not None and name == SIMILARITY + self.lead:
+        if self.lead is not None and name == SIMILARITY_PREFIX + self.lead:
             return "similarity to the lead"
-        return name if len(name) <= MAX_LABEL else name[: MAX_LABEL - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        return (
+            name
+            if len(name) <= MAX_LABEL_LENGTH
+            else name[: MAX_LABEL_LENGTH - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        )
 
 
 def kind_of(problem: OptimizationProblem) -> Literal["value", "score", "front"]:
@@ -299,12 +302,13 @@ def _clipped(trial: Trial) -> Trial:
 
 def _lead(problem: OptimizationProblem, given: str | None) -> str | None:
     from molvae.chem.molecules import canonical, canonical_or_none
+    from molvae.objectives.parsing import spec_text
 
     if given is not None:
         return canonical(given)
-    specs = ((part.spec or "").strip() for part in problem.parts.values())
-    found = next((spec for spec in specs if spec.startswith(SIMILARITY)), None)
-    return None if found is None else canonical_or_none(found.removeprefix(SIMILARITY))
+    specs = ((spec_text(part) or "").strip() for part in problem.parts.values())
+    found = next((spec for spec in specs if spec.startswith(SIMILARITY_PREFIX)), None)
+    return None if found is None else canonical_or_none(found.removeprefix(SIMILARITY_PREFIX))
 
 
 def number(value: Any) -> str:
@@ -338,7 +342,7 @@ def best_so_far(values: Sequence[float], columns: Sequence[float]) -> list[float
 
 
 def evenly(items: Sequence[Any], most: int) -> list[Any]:
-    """So many items at most, evenly from the first to the last.
+    """At most `most` items, evenly spaced from the first to the last.
 
     >>> evenly("abcdefg", 3)
     ['a', 'd', 'g']

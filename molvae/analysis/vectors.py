@@ -15,9 +15,7 @@ from molvae.chem.molecules import canonical
 from molvae.chem.properties import score
 from molvae.config import check_seed, short_seed
 from molvae.errors import warn
-from molvae.latent.protocol import LatentSpaceProtocol
-
-BOX_IN_SDS = 5.15  # width of a space's box in sd of the encodings, 99 % of which it holds
+from molvae.latent.protocol import BOX_WIDTH_IN_STDS, LatentSpaceProtocol
 
 
 def codes(space: LatentSpaceProtocol, smiles: Sequence[str]) -> tuple[Tensor, list[str]]:
@@ -40,7 +38,7 @@ def codes(space: LatentSpaceProtocol, smiles: Sequence[str]) -> tuple[Tensor, li
 
 def spread(space: LatentSpaceProtocol) -> Tensor:
     """Standard deviation of the encodings in each dimension, `d`, from the space's bounds."""
-    return (space.bounds[1] - space.bounds[0]) / BOX_IN_SDS
+    return (space.bounds[1] - space.bounds[0]) / BOX_WIDTH_IN_STDS
 
 
 def unit_vectors(n: int, dim: int, seed: int) -> Tensor:
@@ -64,7 +62,7 @@ def similarities(smiles: Sequence[str | None], to: Sequence[str]) -> NDArray[np.
 def described(
     smiles: Sequence[str | None], to: Sequence[str], properties: Sequence[str]
 ) -> list[tuple[tuple[float, ...], dict[str, float]]]:
-    """For each molecule its `similarities` and its properties by name; NaN for None."""
+    """Similarities and properties by name of each molecule; NaN for None."""
     numbers = score([molecule or "" for molecule in smiles], properties).tolist()
     return [
         (tuple(similar), dict(zip(properties, values, strict=True)))

@@ -18,7 +18,7 @@ MAX_ANALOGS = 2000  # largest number of initial molecules that are compared with
 
 @lru_cache(maxsize=4)
 def nearest_similarities(smiles: tuple[str, ...]) -> NDArray[np.float64] | None:
-    """Of each molecule the similarity to the nearest other one; None if they are no analogues."""
+    """Similarity of each molecule to the nearest other one; None if they are no analogues."""
     if not 2 <= len(smiles) <= MAX_ANALOGS:
         return None
     bits = morgan_bits(smiles)

@@ -39,13 +39,13 @@ class LowerFidelity:
     smiles: tuple[str, ...]
     """Canonical SMILES of the `n` molecules evaluated at it, in the order asked."""
     z: Tensor
-    """`n x d`."""
+    """Latent vectors of the evaluated molecules, `n x d`."""
     y: Tensor
-    """Their values, `n`, larger is better."""
+    """Values of the evaluated molecules, `n`, larger is better."""
     origins: tuple[str, ...]
     pending_smiles: tuple[str, ...] = ()
     pending_z: Tensor
-    """`p x d`."""
+    """Latent vectors of the pending molecules, `p x d`."""
     known: frozenset[str]
     """Molecules not proposed at it again: evaluated, pending and failed ones."""
 
@@ -61,16 +61,16 @@ class Observations:
     smiles: tuple[str, ...]
     """Canonical SMILES of the `n` evaluated molecules, in the order asked."""
     z: Tensor
-    """Their latent vectors, `n x d`, float64: as decoded, or encoded from given molecules."""
+    """Latent vectors, `n x d`, float64: decoded ones, or encodings of given molecules."""
     y: Tensor
-    """Their values, `n x m`, float64; larger is better in every column; no NaN. In the unit of the
+    """Values, `n x m`, float64; larger is better in every column; no NaN. In the unit of the
     objective: surrogates are trained on `scores`."""
     pending_smiles: tuple[str, ...] = ()
     """The `p` molecules without a value yet. They enter the surrogate of `rank` and `screen`
     (`surrogate.fit_surrogates`; with fidelities `fidelity_gp`) and `X_pending` of `log-ei`; the
     other strategies only avoid them."""
     pending_z: Tensor
-    """Their latent vectors, `p x d`."""
+    """Latent vectors of the pending molecules, `p x d`."""
     known: frozenset[str]
     """All molecules of the campaign, pending and failed ones included; not proposed again. With
     fidelities, those asked for at the objective itself."""
@@ -164,7 +164,7 @@ class Observations:
         return None if self.y_noise is None else standardized_variances(self.y, self.y_noise)
 
     def since(self, first: int) -> Observations:
-        """The same without the first evaluated molecules."""
+        """The observations without the first evaluated molecules."""
         return replace(
             self,
             smiles=self.smiles[first:],
@@ -208,7 +208,7 @@ class Candidate:
     smiles: str
     """Canonical SMILES."""
     z: Tensor
-    """`d`, float64."""
+    """Latent vector, `d`, float64."""
     operator: str = ""
     """The operator that made it, stored after the strategy's name."""
     predictions: tuple[Prediction, ...] = ()
@@ -227,7 +227,7 @@ class Strategy(Protocol):
 
     @property
     def name(self) -> str:
-        """As recorded and shown, e.g. log-ei."""
+        """Name in campaign files and tables, e.g. log-ei."""
         ...
 
     def propose(

@@ -23,11 +23,11 @@ def errors_by_batch(
     Scores, prior mean and amplitude are those of the molecules before; the kernel is that of all.
 
     Args:
-        model: Of scores that are linear in good values.
-        values: Of its molecules, `n`.
+        model: Process of scores that are linear in good values.
+        values: Values of its molecules, `n`.
         end: Which end of the values is good.
         rows: Molecules in rising order.
-        size: Of a batch.
+        size: Size of a batch.
     """
     errors = []
     for start in range(0, len(rows), size):

@@ -22,18 +22,18 @@ from molvae.errors import CampaignError
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
 
-FIRST_RADIUS = 0.01
+INITIAL_RADIUS = 0.01
 """First step, as a share of the box's width per dimension; each round doubles it."""
 
 
-ROUNDS = 6  # number of radii; the last one is 0.32 of the width
-BRANCHES = 24  # branches of the molecule at a vector
-TRIES = 8  # vectors to decode per radius and molecule
+MAX_ROUNDS = 6  # number of radii; the last one is 0.32 of the width
+N_BRANCHES = 24  # branches of the molecule at a vector
+MAX_TRIES = 8  # vectors to decode per radius and molecule
 MAX_DECODE_ATTEMPTS = 256  # vectors to decode per molecule before giving up
-POOL = 256
+MAX_POOL_SIZE = 256
 """Vectors kept for a batch of Thompson samples at most; about as many branches are made."""
 
-BRANCHED = 32  # of these molecules, as many are branched, the most promising ones
+MAX_BRANCHED = 32  # of these molecules, as many are branched, the most promising ones
 
 
 def everything(smiles: str, chosen: Sequence[str] = ()) -> bool:
@@ -48,7 +48,7 @@ def decode_novel(
     *,
     bounds: Tensor,
     seed: int,
-    rounds: int = ROUNDS,
+    rounds: int = MAX_ROUNDS,
     max_attempts: int = MAX_DECODE_ATTEMPTS,
     accepts: Callable[[str, Sequence[str]], bool] = everything,
 ) -> list[Candidate]:
@@ -106,11 +106,11 @@ def decode_novel(
     for k in range(rounds):
         if not (rows := missing(found)):
             break
-        anchors = [row for row in rows for _ in range(TRIES)]
+        anchors = [row for row in rows for _ in range(MAX_TRIES)]
         u = torch.randn(len(anchors), z.shape[1], generator=generator, dtype=z.dtype)
-        near = (z[anchors] + FIRST_RADIUS * 2**k * width * u).clamp(bounds[0], bounds[1])
+        near = (z[anchors] + INITIAL_RADIUS * 2**k * width * u).clamp(bounds[0], bounds[1])
         settle(list(anchors), near)
-        decoded += TRIES
+        decoded += MAX_TRIES
     draw = 0
     while rows := missing(found):
         if decoded >= max_attempts:
@@ -121,10 +121,10 @@ def decode_novel(
             )
         draw += 1
         settle(
-            [None] * (TRIES * len(rows)),
-            space.sample_prior(TRIES * len(rows), seed=spawn_seed(seed, draw)),
+            [None] * (MAX_TRIES * len(rows)),
+            space.sample_prior(MAX_TRIES * len(rows), seed=spawn_seed(seed, draw)),
         )
-        decoded += TRIES
+        decoded += MAX_TRIES
     return [candidate for candidate in found if candidate is not None]
 
 
@@ -140,7 +140,7 @@ def branches_near(space: LatentSpaceProtocol, z: Tensor, *, seed: int) -> list[l
     at = space.decode(z)
     there = [row for row, smiles in enumerate(at) if smiles is not None]
     able = space.can_encode([str(at[row]) for row in there])
-    rows = [row for row, ok in zip(there, able, strict=True) if ok for _ in range(BRANCHES)]
+    rows = [row for row, ok in zip(there, able, strict=True) if ok for _ in range(N_BRANCHES)]
     found: list[list[Candidate]] = [[] for _ in at]
     if not rows:
         return found
@@ -236,8 +236,8 @@ def decoded_pool(
             at.setdefault(smiles, row)
     pool = {one.smiles: one for one in encoded(space, [*at])}
     if pool and hasattr(space, "branch"):
-        first = [*pool][:BRANCHED]
-        several = [s for s in first for _ in range(POOL // len(first))]
+        first = [*pool][:MAX_BRANCHED]
+        several = [s for s in first for _ in range(MAX_POOL_SIZE // len(first))]
         made = space.branch(several, z[[at[s] for s in several]], seed=seed)
         new = dict.fromkeys(one.smiles for one in made if one.smiles and one.smiles not in pool)
         pool |= {one.smiles: one for one in encoded(space, [*new])}
@@ -335,7 +335,7 @@ def posterior_samples(model: Model, z: Tensor, n: int) -> Tensor:
 
 
 def sampled_best(model: Model, z: Tensor, n: int) -> Tensor:
-    """At most `POOL` vectors, the best under `n` joint samples of a posterior, `k x d`.
+    """At most `MAX_POOL_SIZE` vectors, the best under `n` joint samples of a posterior, `k x d`.
 
     First the best of each sample, then the second best of each, and so on.
     """
@@ -345,7 +345,7 @@ def sampled_best(model: Model, z: Tensor, n: int) -> Tensor:
         .T.flatten()
         .tolist()
     )
-    return z[list(dict.fromkeys(ranked))[:POOL]]
+    return z[list(dict.fromkeys(ranked))[:MAX_POOL_SIZE]]
 
 
 def expand_bounds(observations: Observations) -> Tensor:

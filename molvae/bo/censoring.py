@@ -16,11 +16,11 @@ from molvae.bo.surrogate import molecule_gp, reproducible
 from molvae.bo.transforms import ScoreTransform
 from molvae.chem.fingerprints import DESCRIPTORS
 
-KERNEL, RADIUS = "tanimoto+descriptors", 1
-NOISE = 0.3
+KERNEL, FINGERPRINT_RADIUS = "tanimoto+descriptors", 1
+NOISE_VARIANCE = 0.3
 """Variance of measured scores around the modeled ones. A process that takes values for exact is too
 sure of what it predicts, and then censored values can do harm: see docs/how-it-works.md."""
-ROUNDS = 4  # rounds of imputation; further ones change little
+N_ROUNDS = 4  # rounds of imputation; further ones change little
 MAX_MOLECULES = 1500  # largest number of molecules; of more, censored values stay at their limits
 
 
@@ -47,12 +47,12 @@ def impute_censored(
         return values
     transform = ScoreTransform(values, "neither", linear=False)
     limits = transform(values)
-    scores, x = limits.clone(), features(smiles, RADIUS)
-    noise = torch.full_like(scores[:, None], NOISE)
+    scores, x = limits.clone(), features(smiles, FINGERPRINT_RADIUS)
+    noise = torch.full_like(scores[:, None], NOISE_VARIANCE)
     bounds = torch.empty(2, 0, dtype=torch.float64)  # z is not used
     gram = GramMatrices(Columns(bounds, len(DESCRIPTORS), x))
     with reproducible():
-        for _ in range(ROUNDS):
+        for _ in range(N_ROUNDS):
             model = molecule_gp(
                 x,
                 scores[:, None],

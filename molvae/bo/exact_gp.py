@@ -14,14 +14,14 @@ from gpytorch.kernels import Kernel
 from linear_operator import to_linear_operator
 from torch import Tensor
 
-LEAST_AMPLITUDE = 1e-3
-"""As a share of the squared range: if nearly all values are equal, the next one may differ."""
+MIN_AMPLITUDE_SHARE = 1e-3
+"""Smallest amplitude as a share of the squared range: nearly equal values may differ next time."""
 
 
-def least_amplitude(y: Tensor) -> Tensor:
+def min_amplitude(y: Tensor) -> Tensor:
     """The smallest amplitude of a process with such values."""
     spread = (y.max() - y.min()).square()
-    return LEAST_AMPLITUDE * torch.where(spread > 0, spread, torch.ones_like(spread))
+    return MIN_AMPLITUDE_SHARE * torch.where(spread > 0, spread, torch.ones_like(spread))
 
 
 class ExactGP(Model):
@@ -59,7 +59,7 @@ class ExactGP(Model):
 
     @property
     def num_outputs(self) -> int:
-        """One."""
+        """Number of outputs of the model: one value."""
         return 1
 
     def posterior(
@@ -122,7 +122,7 @@ class ExactGP(Model):
         n, middle = len(y), y.quantile(0.5)
         off = (y - middle)[:, None]
         whitened = torch.linalg.solve_triangular(self.factor[:n, :n], off, upper=False)[:, 0]
-        amplitude = least_amplitude(y).clamp_min(whitened.square().mean())
+        amplitude = min_amplitude(y).clamp_min(whitened.square().mean())
         across = self.factor[list(rows)]
         mean = middle + across[:, :n] @ whitened
         variance = amplitude * (across.square().sum(dim=1) - across[:, :n].square().sum(dim=1))

@@ -13,7 +13,7 @@ from molvae.bo.fidelity_gp import FidelityGP, at_fidelity
 
 N_MAXIMA = 32  # samples of the best value among the candidates
 MIN_VARIANCE, MIN_DROP = 1e-9, 1e-12
-"""Of a score, and of the share of it that the best value excludes."""
+"""Least variance of a score, and least share of it that the best value excludes."""
 
 
 def choose_fidelities(
@@ -35,7 +35,7 @@ def choose_fidelities(
         observations: The data, with the costs.
         kappas: Weights of the standard deviation.
         best: Best score of the objective so far.
-        seed: Of the samples of the best value.
+        seed: Seed of the samples of the best value.
 
     Returns:
         Indices of candidates, and names of fidelities; empty: the objective.
@@ -68,9 +68,9 @@ class FidelityChoice:
         model: The process.
         x: Features of the candidates, `n x f`.
         best: Best score that was measured.
-        costs: Of the fidelities.
+        costs: Costs of the fidelities.
         allowed: Which evaluations may be chosen, `fidelities x n`.
-        seed: Of the samples of the best value.
+        seed: Seed of the samples of the best value.
 
     References:
         Moss et al. (2021), GIBBON, JMLR 22(235), arXiv:2102.03324;

@@ -16,10 +16,10 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]
 from torch import Tensor
 
 from molvae.bo.base import Observations
-from molvae.bo.exact_gp import ExactGP, least_amplitude
+from molvae.bo.exact_gp import ExactGP, min_amplitude
 from molvae.bo.kernel_weights import MAX_LEARNED, subsample_best_and_random, weights_of
 from molvae.bo.kernels import Columns, GramMatrices, terms, weighted_sum
-from molvae.bo.surrogate import NOISE, WEIGHTED_KERNELS
+from molvae.bo.surrogate import MIN_NOISE_SHARE, WEIGHTED_KERNELS
 from molvae.bo.transforms import ScoreTransform
 from molvae.chem.fingerprints import DESCRIPTORS
 
@@ -96,7 +96,7 @@ def multi_fidelity_gp(
 
     Args:
         y: Scores of `n` evaluations, each transformed by its own fidelity.
-        fidelity: Their numbers, and those of pending evaluations, `n + p`.
+        fidelity: Numbers of their fidelities, and those of pending evaluations, `n + p`.
         gram: Of the features of the evaluated molecules, then of the pending ones, which count as
             measured at their predicted means.
         kernel: See `molecule_gp`.
@@ -121,7 +121,7 @@ def multi_fidelity_gp(
         matrix.diagonal().add_(shares[fidelity])
         factor = torch.linalg.cholesky(matrix[:n, :n])
         means, off = _centered(factor, y, fidelity[:n], n_fidelities)
-        amplitude = off.square().mean().clamp_min(least_amplitude(y))
+        amplitude = off.square().mean().clamp_min(min_amplitude(y))
         y = (y - means[fidelity[:n]])[:, None]
         if len(fidelity) > n:
             y = torch.cat([y, matrix[n:, :n] @ torch.cholesky_solve(y, factor)])
@@ -156,8 +156,8 @@ def fidelity_gp(
     Args:
         observations: The data.
         scores: Of the molecules evaluated at the objective, of which `train` are used, `n`.
-        train: Their indices.
-        features: Of molecules with their vectors.
+        train: Indices of molecules.
+        features: Features of molecules with their vectors.
         bounds: The box of z, `2 x d`.
         kernel: See `molecule_gp`.
         max_observations: Evaluations of each fidelity to use, at most.
@@ -211,7 +211,7 @@ def _learned(
         scale = torch.cat([one, theta[lower : 2 * lower].exp()])
         between = torch.outer(loading, loading)
         between = between - torch.diag(between.diagonal()) + torch.eye(n_fidelities).to(theta)
-        shares = (theta[2 * lower :].exp() + NOISE) * scale.square()
+        shares = (theta[2 * lower :].exp() + MIN_NOISE_SHARE) * scale.square()
         return between * torch.outer(scale, scale), shares
 
     def loss(values: np.ndarray[Any, Any]) -> tuple[float, np.ndarray[Any, Any]]:

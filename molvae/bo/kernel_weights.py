@@ -14,18 +14,18 @@ from torch import Tensor
 
 from molvae.model.isolation import threads
 
-STEPS, RATE = 60, 0.1  # steps of Adam and their size, on a logarithmic scale
+N_STEPS, LEARNING_RATE = 60, 0.1  # steps of Adam and their size, on a logarithmic scale
 INITIAL_NOISE = 0.05  # as a share of the variance of the values
-LEAST_NOISE = 1e-4  # as the initial noise; keeps matrices positive definite
+MIN_NOISE = 1e-4  # as the initial noise; keeps matrices positive definite
 MAX_LEARNED = 500  # molecules to learn from, at most
-FIRST, REFIT_FACTOR = 20, 1.25
+ALWAYS_REFIT_UP_TO, REFIT_FACTOR = 20, 1.25
 """Number of molecules up to which weights are learned with each of them, and its growth until they
 are learned again."""
 MAX_CACHED = 64
 
 
 class Weights(NamedTuple):
-    """Of kernels and noise; those of the kernels sum to 1."""
+    """Weights of kernels, which sum to 1, and of the noise."""
 
     kernels: tuple[float, ...]
     noise: float
@@ -41,9 +41,9 @@ def weights_of(
 
     Args:
         matrices: The kernels' matrices of molecules, `n x f` to `k x n x n`.
-        names: Of the kernels.
+        names: Names of the kernels.
         x: Molecules in the order in which they were observed, `n x f`.
-        y: Their scores, `n`, of which only the order matters.
+        y: Scores of the molecules, `n`, of which only the order matters.
         noise: Known variances of the scores, `n`.
     """
     n = learned_from(len(y))
@@ -65,7 +65,7 @@ def weights_of(
 
 def learned_from(n: int) -> int:
     """Number of molecules, of `n`, from which weights are learned."""
-    last = FIRST
+    last = ALWAYS_REFIT_UP_TO
     while (following := int(REFIT_FACTOR * last)) <= n:
         last = following
     return min(last, n)
@@ -102,10 +102,10 @@ def learn_weights(matrices: Tensor, y: Tensor, noise: Tensor | None = None) -> W
     start = [math.log(spread / k)] * k + [math.log(INITIAL_NOISE * spread)]
     logs = torch.tensor(start, dtype=y.dtype)
     mean, square = torch.zeros_like(logs), torch.zeros_like(logs)
-    for step in range(1, STEPS + 1):
+    for step in range(1, N_STEPS + 1):
         weights = logs.exp()
         covariance = (weights[:k] @ flat).reshape(n, n)
-        covariance.diagonal().add_(weights[k] + LEAST_NOISE * spread)
+        covariance.diagonal().add_(weights[k] + MIN_NOISE * spread)
         if noise is not None:
             covariance.diagonal().add_(noise)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
@@ -116,7 +116,7 @@ def learn_weights(matrices: Tensor, y: Tensor, noise: Tensor | None = None) -> W
         mean = 0.9 * mean + 0.1 * gradient
         square = 0.999 * square + 0.001 * gradient.square()
         scale = (square / (1 - 0.999**step)).sqrt() + 1e-12
-        logs = logs - RATE * mean / (1 - 0.9**step) / scale
+        logs = logs - LEARNING_RATE * mean / (1 - 0.9**step) / scale
     weights = logs.exp()
     total = weights[:k].sum()
     return Weights(tuple((weights[:k] / total).tolist()), float(weights[k] / total))

@@ -21,9 +21,7 @@ from gpytorch.kernels import (
 from torch import Tensor
 
 from molvae.errors import UnknownNameError
-
-BOX_IN_SDS = 5.15
-"""Width of a space's box in standard deviations of the encodings; 0.5 % are outside each end."""
+from molvae.latent.protocol import BOX_WIDTH_IN_STDS
 
 
 class MinMaxKernel(Kernel):  # type: ignore[misc]
@@ -95,7 +93,7 @@ class Columns:
     @property
     def scale(self) -> Tensor:
         """Standard deviations of the encodings, `d`."""
-        return (self.bounds[1] - self.bounds[0]) / BOX_IN_SDS
+        return (self.bounds[1] - self.bounds[0]) / BOX_WIDTH_IN_STDS
 
 
 def _tanimoto(columns: Columns) -> Kernel:

@@ -15,7 +15,8 @@ PRIOR_DEGREES = 4
 the variance that is expected before any replicates are known."""
 PRIOR_SHARE = 0.05  # variance expected before, as a share of the variance of all values
 MEDIAN_SHARE = 0.455  # median of the variance of two replicates, as a share of the true variance
-GROSS = 25.0  # ratio to the usual variance above which a variance is a gross error: five std
+GROSS_ERROR_RATIO = 25.0
+"""Ratio to the usual variance above which a variance is a gross error: five std."""
 
 
 def variances_of_means(
@@ -67,7 +68,7 @@ def _pooled(spread: NDArray[np.float64], degrees: NDArray[np.float64], prior: fl
     weight = PRIOR_DEGREES if prior > 0 else 0
     every = np.append(spread, [prior * MEDIAN_SHARE] * weight)
     usual = np.quantile(every, 0.5, method="lower") / MEDIAN_SHARE
-    kept = np.minimum(spread, GROSS * usual) if usual > 0 else spread
+    kept = np.minimum(spread, GROSS_ERROR_RATIO * usual) if usual > 0 else spread
     return float((weight * prior + degrees @ kept) / (weight + degrees.sum()))
 
 

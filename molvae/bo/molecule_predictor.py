@@ -32,7 +32,7 @@ class MoleculePredictor:
     Args:
         acquisition: Holds the scores that are learned.
         surrogate: Kernels, see `molecule_gp`, or an own factory.
-        radius: Of the Morgan fingerprints.
+        radius: Radius of the Morgan fingerprints.
         max_observations: Size of the training set, see `subsample_best_and_random`.
     """
 

@@ -110,7 +110,7 @@ def branch_offspring(
 
 
 def distinct(smiles: Iterable[str]) -> tuple[str, ...]:
-    """Without repeats, in the same order."""
+    """Molecules without repeats, in the same order."""
     return tuple(dict.fromkeys(smiles))
 
 

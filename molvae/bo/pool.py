@@ -28,7 +28,7 @@ from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
 
-FINALISTS = 50  # molecules of each ranking among which a batch is chosen jointly
+N_FINALISTS = 50  # molecules of each ranking among which a batch is chosen jointly
 
 
 class CandidatePool:
@@ -70,7 +70,8 @@ class CandidatePool:
         """Whether the space can encode the molecule; true if that was not tried yet."""
         self.smiles = list(observations.smiles)
         self.z: list[Tensor | None] = list(observations.z)
-        """None if not computed yet: offspring of graph operators are encoded when needed."""
+        """Latent vectors; None if not computed yet: offspring of graph operators are encoded when
+        needed."""
         self.operator = [""] * self.n_observed
         self.parents_of: dict[str, tuple[str, ...]] = {}
         """Parents of candidates, by molecule."""
@@ -180,7 +181,7 @@ class CandidatePool:
         return values.masked_fill(~self.can_encode, -torch.inf)
 
     def has_feasible(self, n: int) -> bool:
-        """Whether so many candidates are acceptable and keep the limits on computed values."""
+        """Whether `n` candidates are acceptable and keep the constraints on computed values."""
         ok = self.acquisition.feasible(self.exact) & self.can_encode.numpy()
         rows = (self.n_observed + np.flatnonzero(ok[self.n_observed :])).tolist()
         return len(list(islice(filter(self._acceptable, rows), n))) == n
@@ -210,7 +211,7 @@ class CandidatePool:
         finalists: dict[int, None] = {}
         for k in range(self.acquisition.n):
             rows = [row for row in self._ranking(k) if row >= self.n_observed]
-            finalists.update(dict.fromkeys(islice(filter(self._acceptable, rows), FINALISTS)))
+            finalists.update(dict.fromkeys(islice(filter(self._acceptable, rows), N_FINALISTS)))
             finalists.update(dict.fromkeys(self._unlike(rows)))
         self.vectors(list(finalists))
         rows = [i for i in finalists if self.z[i] is not None]

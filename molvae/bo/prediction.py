@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Stored quantiles: the ends of the 90 % and 50 % intervals, and the median."""
 INTERVALS = (0.5, 0.9)  # probabilities of the central intervals
 

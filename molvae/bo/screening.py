@@ -21,9 +21,9 @@ from molvae.latent.library import Hit, Library
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.objectives.problem import best_first
 
-TRAINING = 500
+MAX_LEARNED = 500
 """Molecules that the surrogate of the vectors learns from: the best ones, and random others."""
-TOGETHER = 5_000  # vectors that it predicts at a time
+BATCH_SIZE = 5_000  # vectors that it predicts at a time
 STREAM_KAPPAS = (0.0, 1.0)
 """Weights of the standard deviation by which molecules of the stream are chosen."""
 
@@ -101,7 +101,7 @@ def with_library(strategy: Strategy | None, folder: str | Path) -> tuple[Strateg
 def neighbors_of_best(
     library: Library, observations: Observations, n_best: int, n: int
 ) -> dict[str, dict[str, tuple[str, ...]]]:
-    """By operator: the `n` neighbors of each of the best molecules, with these as parents.
+    """The `n` neighbors of each of the best molecules, by operator, with these as parents.
 
     Operators are `latent`, the nearest in z, and `fingerprint`, the most similar ones.
     """
@@ -136,7 +136,7 @@ def best_of_stream(
     rng = np.random.default_rng(seed)
     weights = torch.from_numpy(rng.dirichlet(np.ones(observations.y.shape[1])))
     scores = observations.scores @ weights
-    train = subsample_best_and_random(scores, TRAINING, seed=seed)
+    train = subsample_best_and_random(scores, MAX_LEARNED, seed=seed)
     model = molecule_gp(
         observations.z[train], scores[train, None], observations.bounds, kernel="latent"
     )
@@ -148,8 +148,8 @@ def best_of_stream(
         if passed >= n_rows:
             break
         z = torch.from_numpy(library.vectors(number)).double()
-        for start in range(0, len(z), TOGETHER):
-            mean, std = model.moments(z[start : start + TOGETHER])
+        for start in range(0, len(z), BATCH_SIZE):
+            mean, std = model.moments(z[start : start + BATCH_SIZE])
             for few, kappa in zip(best, STREAM_KAPPAS, strict=True):
                 top = (mean + kappa * std).topk(min(most, len(mean)))
                 pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)

@@ -27,11 +27,11 @@ from scipy.special import stdtrit  # type: ignore[import-untyped]
 from torch import Tensor
 
 from molvae.bo.base import Candidate, Observations
-from molvae.bo.exact_gp import ExactGP, least_amplitude
+from molvae.bo.exact_gp import ExactGP, min_amplitude
 from molvae.bo.kernel_weights import weights_of
 from molvae.bo.kernels import Columns, GramMatrices, terms, weighted_sum
 from molvae.bo.measurement_noise import complete
-from molvae.bo.prediction import LEVELS, Prediction
+from molvae.bo.prediction import QUANTILE_LEVELS, Prediction
 from molvae.bo.transforms import ScoreTransform
 from molvae.chem.fingerprints import DESCRIPTORS
 from molvae.errors import MolvaeWarning
@@ -40,12 +40,13 @@ from molvae.model.isolation import isolated, seeded, threads
 FIT_STEPS = 50  # optimization steps for the hyperparameters of a GP over z
 LENGTHSCALE_SPREAD = 0.75  # standard deviation of the logarithm of its length scale
 
-MIN_STDV = 1e-150
-"""Of values to standardize; BoTorch's default, 1e-8, would not scale values in small units."""
+MIN_STD = 1e-150
+"""Least standard deviation of values to standardize; BoTorch's 1e-8 would not scale small units."""
 
 
-NOISE = 1e-3  # variance of a value around the modeled one, as a share of the amplitude
-SHARES = (NOISE, 0.01, 0.03, 0.1, 0.3, 1.0)  # such shares, of which the most likely may be taken
+MIN_NOISE_SHARE = 1e-3  # variance of a value around the modeled one, as a share of the amplitude
+NOISE_SHARES = (MIN_NOISE_SHARE, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Shares of noise of which the most likely may be taken."""
 
 
 class SurrogateFactory(Protocol):
@@ -106,7 +107,7 @@ def fit_gp(z: Tensor, y: Tensor, noise: Tensor | None = None) -> SingleTaskGP:
             noise,
             covar_module=ScaleKernel(near, batch_shape=outputs) + linear,
             input_transform=Normalize(d=d, bounds=torch.stack([middle, middle + unit])),
-            outcome_transform=Standardize(m=m, min_stdv=MIN_STDV),
+            outcome_transform=Standardize(m=m, min_stdv=MIN_STD),
         )
         fit_gpytorch_mll(
             ExactMarginalLogLikelihood(model.likelihood, model),
@@ -121,7 +122,7 @@ def predict_gp(
     """Candidates with predictions by a GP over z; without, if there are several values.
 
     Args:
-        candidates: Of a strategy.
+        candidates: Candidates of a strategy.
         model: Fitted to the scores of the observations.
     """
     if observations.problem is not None or not candidates:
@@ -140,7 +141,7 @@ def predict_gp(
 def predictions(mean: Tensor, variance: Tensor, transform: ScoreTransform) -> list[Prediction]:
     """Quantiles of values, from the means and variances of their scores, each `n`."""
     # To be minimized, values fall as scores rise.
-    rising = _values_at(np.array(LEVELS), mean, variance, transform).sort(dim=1).values
+    rising = _values_at(np.array(QUANTILE_LEVELS), mean, variance, transform).sort(dim=1).values
     return [Prediction(*row) for row in rising.tolist()]
 
 
@@ -153,7 +154,7 @@ def moments(mean: Tensor, variance: Tensor, transform: ScoreTransform) -> tuple[
 def _values_at(
     levels: NDArray[np.float64], mean: Tensor, variance: Tensor, transform: ScoreTransform
 ) -> Tensor:
-    widths = torch.from_numpy(WIDTH * stdtrit(TAIL_DEGREES, levels))
+    widths = torch.from_numpy(TAIL_SCALE * stdtrit(TAIL_DEGREES, levels))
     return transform.inverse(mean[:, None] + variance.clamp_min(0).sqrt()[:, None] * widths)
 
 
@@ -191,7 +192,7 @@ def molecule_gp(
             measured at their predicted means (kriging believer): uncertainty near them shrinks;
             kernel, amplitude and all predicted means stay.
         gram: Matrices of the molecules and the pending ones, shared with other processes.
-        learn_noise: Take the most likely of `SHARES` as noise where none is known. With a
+        learn_noise: Take the most likely of `NOISE_SHARES` as noise where none is known. With a
             thousandth, values with noise need a large amplitude, and intervals are too wide.
 
     Raises:
@@ -226,7 +227,7 @@ def molecule_gp(
     if gram is None:
         x = x if pending is None else torch.cat([x, pending])
         gram = GramMatrices(Columns(bounds, n_descriptors, x))
-    x, share = gram.columns.x, torch.tensor(NOISE, dtype=y.dtype)
+    x, share = gram.columns.x, torch.tensor(MIN_NOISE_SHARE, dtype=y.dtype)
     weighted = kernel == "weighted"
     if weighted:
         kernel = "+".join(k for k in WEIGHTED_KERNELS if n_descriptors or "descriptors" not in k)
@@ -274,9 +275,9 @@ def cholesky_plus(matrix: Tensor, diagonal: Tensor) -> Tensor:
 
 
 def most_likely_share(correlations: Tensor, y: Tensor) -> Tensor:
-    """The most likely of `SHARES` for a process with mean 0 and values `y`, `n x 1`."""
+    """The most likely of `NOISE_SHARES` for a process with mean 0 and values `y`, `n x 1`."""
     few, y = correlations[:MAX_LEAVE_ONE_OUT, :MAX_LEAVE_ONE_OUT], y[:MAX_LEAVE_ONE_OUT]
-    shares = torch.tensor(SHARES, dtype=y.dtype)
+    shares = torch.tensor(NOISE_SHARES, dtype=y.dtype)
     found = list[float]()
     for share in shares:
         factor = cholesky_plus(few, share)
@@ -294,13 +295,13 @@ def max_likelihood_amplitude(
     """The maximum likelihood variance of a process with mean 0.
 
     Args:
-        correlations: Of its values, `n x n`.
+        correlations: Correlations of its values, `n x n`.
         y: Values, `n x 1`.
         factor: The Cholesky factor of the correlations plus `share`.
         noise: Known variances of the values, `n`; without, the amplitude has a closed form.
-        share: Of further noise in the amplitude.
+        share: Share of further noise in the amplitude.
     """
-    floor = least_amplitude(y)
+    floor = min_amplitude(y)
     half = torch.linalg.solve_triangular(factor, y, upper=False)
     amplitude: Tensor = half.square().mean().clamp_min(floor)
     if noise is None or not bool(noise.any()):
@@ -339,7 +340,7 @@ inner products of descriptors, other length scales), the best of the next hundre
 genetic algorithm are foretold no better."""
 
 
-TAIL_DEGREES, WIDTH = 4, 0.82
+TAIL_DEGREES, TAIL_SCALE = 4, 0.82
 """Degrees of freedom and scale of Student's t for predictions: errors have heavier tails than a
 normal distribution. Of 2,070 molecules that `rank` proposed on four tasks, half of the errors were
 below 0.58 standard deviations, and 90 % below 1.76."""

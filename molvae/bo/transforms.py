@@ -16,7 +16,7 @@ from molvae.objectives.problem import outlier_floor
 Array = NDArray[np.float64]
 GoodEnd = Literal["high", "low", "neither"]
 """Which end of the values is good; `neither` for a range or a constraint."""
-DIGITS = 10
+N_DECIMALS = 10
 """Decimals of values, in units of the distance from the origin to the best value, or of the
 interquartile range if neither end is good."""
 MAX_SHARE = 1e150  # largest value in that unit
@@ -81,7 +81,7 @@ class ScoreTransform:
         with np.errstate(over="ignore"):
             shares = (self._upward(values) - self.origin) / self.unit
         within = np.clip(shares, -MAX_SHARE, MAX_SHARE)
-        rounded: Array = np.round(within, DIGITS)
+        rounded: Array = np.round(within, N_DECIMALS)
         return rounded
 
     def _upward(self, values: Tensor) -> Array:
@@ -101,8 +101,8 @@ class ScoreTransform:
 
     def variances(self, values: Tensor, variances: Tensor) -> Tensor:
         """Variances of scores, from the transformed interval of one std around each value."""
-        sd = variances.sqrt()
-        return ((self(values + sd) - self(values - sd)) / 2).square()
+        std = variances.sqrt()
+        return ((self(values + std) - self(values - std)) / 2).square()
 
 
 def standardized(y: Tensor) -> Tensor:

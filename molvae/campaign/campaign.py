@@ -16,15 +16,15 @@ from molvae.campaign.evaluation import parse_outcome, with_computed
 from molvae.campaign.history import (
     select_failed,
 )
+from molvae.campaign.recorded_parts import given_functions
 from molvae.campaign.storage import Storage
 from molvae.campaign.trial import Change, Outcome, Trial
 from molvae.campaign.view import CampaignView
 from molvae.chem.workbooks import frame_rows, is_frame
-from molvae.config import CampaignConfig, RunLimits, is_list, whole_number
+from molvae.config import CampaignConfig, RunLimits, whole_number
 from molvae.errors import ConfigError, require
-from molvae.objectives.computing import name_of
-from molvae.objectives.parsing import make_scoring_function, told_names
-from molvae.objectives.problem import OptimizationProblem
+from molvae.objectives.parsing import told_names
+from molvae.objectives.problem import Objective, OptimizationProblem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,8 +111,9 @@ class Campaign(CampaignView):
         space: LatentSpaceProtocol | str | Path | None = None,
         objective: ScoringFunction
         | Callable[[str], float]
+        | Objective
         | str
-        | Sequence[ScoringFunction | Callable[[str], float]]
+        | Sequence[ScoringFunction | Callable[[str], float] | Objective]
         | None = None,
         *,
         strategy: Strategy | None = None,
@@ -123,8 +124,8 @@ class Campaign(CampaignView):
         Args:
             path: The campaign file.
             space: The latent space; by default loaded when first needed.
-            objective: The scoring function, if it was given as an object; for `run`. Several in a
-                list, e.g. those of fidelities.
+            objective: The scoring function, if it was given as an object; for `run`. With another
+                name than its own, an `Objective`. Several in a list, e.g. those of fidelities.
             strategy: The strategy, if it was given as an object.
             trust: See `Campaign.trust`.
 
@@ -134,15 +135,10 @@ class Campaign(CampaignView):
         """
         store = Storage.open(path)
         try:
-            functions = {}
-            several: Any = objective if is_list(objective) else [objective]
-            for one in several if objective is not None else ():
-                function = make_scoring_function(one, None, campaign_file=store.path)
-                functions[name_of(function)] = function
             campaign = cls(
                 store,
                 space=None if space is None else load_space(space),
-                functions=functions,
+                functions=given_functions(objective, store.path),
                 strategy=strategy,
             )
             if trust:

@@ -73,7 +73,7 @@ def _why_nothing_to_add_to(trial: Trial | None) -> str:
 
 
 def _measurements(trial: Trial, name: str) -> Sequence[float | Censored]:
-    """What was measured of a complete trial: replicates, a value, or a limit."""
+    """Measurements of a complete trial: replicates, a value, or a limit."""
     value = trial.values[name]
     if name in trial.operators:
         return [Censored(trial.operators[name], value)]

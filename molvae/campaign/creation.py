@@ -54,7 +54,7 @@ from molvae.objectives.parsing import (
     told_names,
 )
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
-from molvae.objectives.program import COMMAND, with_pattern
+from molvae.objectives.program import COMMAND_PREFIX, with_pattern
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -246,9 +246,9 @@ def _check_core(config: CampaignConfig, space: LatentSpaceProtocol, first: Initi
 
 def _with_similarity(constraints: Any, smiles: str) -> list[Any]:
     """Constraints, and one more: to stay near a molecule."""
-    from molvae.objectives.registry import SIMILARITY
+    from molvae.objectives.registry import SIMILARITY_PREFIX
 
-    return [*constraints, f"{SIMILARITY}{smiles} >= {MIN_SIMILARITY}"]
+    return [*constraints, f"{SIMILARITY_PREFIX}{smiles} >= {MIN_SIMILARITY}"]
 
 
 def given_objectives(settings: Mapping[str, Any]) -> Any:
@@ -256,7 +256,7 @@ def given_objectives(settings: Mapping[str, Any]) -> Any:
     objective = settings.get("objective", ())
     if (command := settings.get("command")) is None:
         return objective
-    spec = COMMAND + with_pattern(command, settings.get("pattern"))
+    spec = COMMAND_PREFIX + with_pattern(command, settings.get("pattern"))
     items = [objective] if isinstance(objective, str) else list(objective)
     parts = [parse_objective(one) for one in items] or [{"spec": None}]
     names = [settings.get("name") or part.get("name") or part["spec"] for part in parts]

@@ -29,7 +29,7 @@ SETTLE_SECONDS = 2.0
 """Time from loading the objectives to the first call: if a worker dies while it is still being
 started, its nanny starts no other."""
 
-BEGAN = "molvae-began-"
+BEGAN_TOPIC_PREFIX = "molvae-began-"
 """Prefix of the topic under which workers report that a call has begun; the key follows."""
 
 
@@ -46,7 +46,7 @@ class DaskExecutor:
         self.address, self._key = address, key_of(payload)
         self._plugin = f"molvae-{self._key}"
         self._workers: dict[str, str | None] = {}
-        """By address of a worker that has answered: why it gets no calls; None if it gets some."""
+        """Why a worker that has answered gets no calls, by its address; None: it gets some."""
         self._asked = set[str]()
         """Workers that have not answered yet."""
         self._restarting = set[str]()
@@ -63,7 +63,7 @@ class DaskExecutor:
         self._client = connect(address, CampaignError)
         try:
             with self._saying_if_gone():
-                self._client.subscribe_topic(BEGAN + self._key, self._has_begun)
+                self._client.subscribe_topic(BEGAN_TOPIC_PREFIX + self._key, self._has_begun)
                 self._client.register_plugin(_loading(payload), name=self._plugin)
             while not self.capacity() and self._asked:
                 time.sleep(0.05)
@@ -257,7 +257,7 @@ def score_and_say(key: str, smiles: Sequence[str], fidelity: str) -> list[Evalua
     score, loaded_at = loaded_on_worker(key)
     time.sleep(max(0.0, loaded_at + SETTLE_SECONDS - time.monotonic()))
     worker = get_worker()
-    worker.log_event(BEGAN + key, (worker.get_current_task(), worker.address))
+    worker.log_event(BEGAN_TOPIC_PREFIX + key, (worker.get_current_task(), worker.address))
     return score(smiles, fidelity)
 
 

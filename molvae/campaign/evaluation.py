@@ -46,7 +46,7 @@ from molvae.objectives.program import Program
 if TYPE_CHECKING:
     from molvae.objectives.scoring import ScoringFunction
 
-ANSWERED_NAN = "could not be scored"
+NAN_MESSAGE = "could not be scored"
 """The message of NaN, which is an objective's answer, and no trouble."""
 
 MACHINE_ERRORS = {
@@ -168,7 +168,7 @@ def _scored(answer: Any, names: Sequence[str]) -> EvaluationResult:
             messages.append(f"the objective returned {said} {error}")
             continue
         if math.isnan(number):
-            messages.append(ANSWERED_NAN)
+            messages.append(NAN_MESSAGE)
         else:
             values[name] = number
     return EvaluationResult(values=values, message="; ".join(messages))

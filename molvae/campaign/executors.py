@@ -38,8 +38,8 @@ POLL_SECONDS = 0.1  # time between two looks at whether a process that has not a
 LEAVE_SECONDS = 5.0  # time that an idle process is given to end by itself
 
 
-class Pending(Protocol):
-    """A submitted call.
+class CallFuture(Protocol):
+    """The future result of a submitted call, as a `concurrent.futures.Future`.
 
     It may have `add_done_callback(function)`; `cancel()`; `began`, the time by `time.monotonic` at
     which it began, from which its timeout counts, or None; and `worker`, its worker's name.
@@ -53,7 +53,7 @@ class Pending(Protocol):
 class Executor(Protocol):
     """Makes calls elsewhere."""
 
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Pending:
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> CallFuture:
         """Begin a call."""
         ...
 
@@ -69,7 +69,7 @@ class Caller(Protocol):
         """The number of calls that can run at once now."""
         ...
 
-    def call(self, smiles: Sequence[str], fidelity: str = "") -> Pending:
+    def call(self, smiles: Sequence[str], fidelity: str = "") -> CallFuture:
         """Begin to score molecules at a fidelity; the result has an `EvaluationResult` for each."""
         ...
 
@@ -81,7 +81,7 @@ class Caller(Protocol):
 class _SerialExecutor:
     """Calls in this process, at once."""
 
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Pending:
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> CallFuture:
         """Call; the result holds an error that is raised."""
         future: Future[Any] = Future()
         try:
@@ -101,7 +101,7 @@ class ExecutorCaller:
         """The number of workers."""
         return self._workers
 
-    def call(self, smiles: Sequence[str], fidelity: str = "") -> Pending:
+    def call(self, smiles: Sequence[str], fidelity: str = "") -> CallFuture:
         """Submit a call."""
         return self._executor.submit(evaluate, self._calls, smiles, fidelity)
 
@@ -156,7 +156,7 @@ class ProcessExecutor:
         """The number of processes."""
         return len(self._threads) - len(self._set_aside)
 
-    def call(self, smiles: Sequence[str], fidelity: str = "") -> Pending:
+    def call(self, smiles: Sequence[str], fidelity: str = "") -> CallFuture:
         """Hand molecules to the next free process; `cancel()` ends that process."""
         task = _Task(smiles, fidelity)
         self._tasks.put(task)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.chem.measurements import OPERATOR
+from molvae.chem.measurements import OPERATOR_SUFFIX
 from molvae.errors import CampaignError
 from molvae.objectives.problem import Objective, OptimizationProblem, pareto_rank
 from molvae.objectives.trial_columns import (
     COLUMNS,
-    EARLIER,
-    FIDELITY,
+    EARLIER_FAILURES_COLUMN,
+    FIDELITY_COLUMN,
     PREDICTION_COLUMNS,
     REASON_COLUMNS,
 )
@@ -199,7 +199,7 @@ def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.Da
 
     # A file from before percentiles may have an objective of that name.
     first, second, *others = COLUMNS
-    fidelity = [FIDELITY] if problem.fidelities else []
+    fidelity = [FIDELITY_COLUMN] if problem.fidelities else []
     columns = list(dict.fromkeys([first, second, *fidelity, *problem.value_names, *others]))
     judged = derived_columns(trials, problem)
     reasons = [reason_cells(trial) for trial in trials]
@@ -207,7 +207,7 @@ def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.Da
     columns += [
         name for name in dict.fromkeys(n for r in reasons for n in r) if name not in columns
     ]
-    taken = {*columns, *judged, *REASON_COLUMNS, EARLIER}
+    taken = {*columns, *judged, *REASON_COLUMNS, EARLIER_FAILURES_COLUMN}
     rows = []
     for place, trial in enumerate(trials):
         row: dict[str, Any] = reasons[place] | {name: getattr(trial, name) for name in COLUMNS}
@@ -215,9 +215,9 @@ def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.Da
         row |= dict.fromkeys(fidelity, trial.fidelity or problem.objectives[0].name)
         row |= {name: column[place] for name, column in judged.items()}
         if trial.earlier_failures:
-            row[EARLIER] = "; ".join(map(str, trial.earlier_failures))
+            row[EARLIER_FAILURES_COLUMN] = "; ".join(map(str, trial.earlier_failures))
         for name, operator in trial.operators.items():
-            row[f"{name}_{OPERATOR}"] = operator
+            row[f"{name}_{OPERATOR_SUFFIX}"] = operator
         for name, error in trial.errors.items():
             row[f"{name}_error"] = error
         for name, values in trial.replicates.items():
@@ -302,9 +302,9 @@ def best_trials(table: pd.DataFrame, problem: OptimizationProblem, k: int) -> pd
     """The `k` best rows of such a table, see `Campaign.best`."""
     is_ranked = table["status"] == "complete"
     if problem.fidelities:
-        is_ranked &= table[FIDELITY] == problem.objectives[0].name
+        is_ranked &= table[FIDELITY_COLUMN] == problem.objectives[0].name
     for name in problem.names:
-        if (column := f"{name}_{OPERATOR}") in table:
+        if (column := f"{name}_{OPERATOR_SUFFIX}") in table:
             is_ranked &= np.array([problem.proven({name: sign}) for sign in table[column]], bool)
     ranked = table[is_ranked]
     order = problem.order(ranked[list(problem.names)].to_numpy(dtype=np.float64))

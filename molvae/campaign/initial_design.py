@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from molvae.latent.protocol import LatentSpaceProtocol
     from molvae.objectives.problem import OptimizationProblem
 
-ORIGINAL = "original_smiles"
+ORIGINAL_SMILES_NOTE = "original_smiles"
 """Note with the molecule as it was given, if its salt or charges were removed."""
 
 MIN_NESTED = 5  # initial molecules that are evaluated at every fidelity, at least
-REDRAWS = 20  # rounds in which random molecules that the space cannot encode are replaced
-GENERATIONS = 5  # rounds in which molecules with a core, or analogues, are made
+MAX_REDRAWS = 20  # rounds in which random molecules that the space cannot encode are replaced
+MAX_GENERATION_ROUNDS = 5  # rounds in which molecules with a core, or analogues, are made
 MIN_SIMILARITY = 0.4  # Tanimoto similarity of a campaign's molecules to the one to stay near
 
 
@@ -127,7 +127,7 @@ def _given(
             lost[i] = "left out: invalid molecule", str(error)
         else:
             if smiles != canonical(one.text):
-                one = replace(one, notes={**one.notes, ORIGINAL: one.text})
+                one = replace(one, notes={**one.notes, ORIGINAL_SMILES_NOTE: one.text})
             rows.setdefault(smiles, []).append(one)
     bad = [i for i, (fate, _) in lost.items() if fate != "left out: mixture"]
     if bad and not skip_invalid:
@@ -286,7 +286,7 @@ def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> Initi
     from molvae.chem.datasets import sample_molecules
 
     z: dict[str, list[float]] = {}
-    for draw in range(REDRAWS):
+    for draw in range(MAX_REDRAWS):
         draw_seed = spawn_seed(seed, draw) if draw else seed
         found = sample_molecules(dataset, n - len(z), draw_seed)
         z |= _encoded(space, [smiles for smiles in found if smiles not in z])
@@ -338,7 +338,7 @@ def generated_design(
     from molvae.bo.candidates import spawn_seed
 
     made = dict.fromkeys(first, False)  # whether they have a fault
-    for draw in range(GENERATIONS if n else 0):
+    for draw in range(MAX_GENERATION_ROUNDS if n else 0):
         for smiles in make(2 * n, spawn_seed(seed, draw) if draw else seed):
             if smiles not in made:
                 made[smiles] = check is not None and not check.accepts(smiles)

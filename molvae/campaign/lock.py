@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from molvae._files import head_of
 from molvae.errors import CampaignError
 
-LOCK_TIMEOUT_S = 2.0  # seconds to wait for another writer: telling a value takes far less
+LOCK_TIMEOUT_SECONDS = 2.0  # seconds to wait for another writer: telling a value takes far less
 _BEGINNING = b'{"pid":'  # what a lock file begins with
 
 
@@ -31,7 +31,7 @@ class CampaignLock:
         # Processes meet at the file; links to the record lead to the same one.
         real = Path(os.path.realpath(record))
         path = real.with_name(real.name + "-lock")
-        self._file = FileLock(path, timeout=LOCK_TIMEOUT_S, thread_local=False)
+        self._file = FileLock(path, timeout=LOCK_TIMEOUT_SECONDS, thread_local=False)
         self._owner_pid = os.getpid()
         self._changing = threading.Lock()
         self._times = 0

@@ -15,9 +15,16 @@ from typing import Any
 from molvae.bo.strategies.registry import format_strategy, upgrade_text
 from molvae.config import CHOICE_ALIASES, CampaignConfig, build
 from molvae.errors import CampaignError, MolvaeError, shown
-from molvae.objectives.parsing import current_spec, format_part, own_name, python_object, runs_code
+from molvae.objectives.parsing import (
+    current_spec,
+    format_part,
+    own_name,
+    python_object,
+    runs_code,
+    spec_text,
+)
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
-from molvae.objectives.program import COMMAND
+from molvae.objectives.program import COMMAND_PREFIX
 
 _REQUIRED: Mapping[str, type | UnionType] = {
     "objectives": list,
@@ -84,7 +91,8 @@ def _problem(facts: Mapping[str, Any]) -> OptimizationProblem:
 
 
 def _is_computed(part: Objective | Constraint) -> bool:
-    return part.is_cheap and (part.cheap or part.spec is None or not runs_code(part.spec))
+    spec = spec_text(part)
+    return part.is_cheap and (part.cheap or spec is None or not runs_code(spec))
 
 
 def _config(facts: Mapping[str, Any], problem: OptimizationProblem) -> dict[str, Any]:
@@ -105,11 +113,11 @@ def _config(facts: Mapping[str, Any], problem: OptimizationProblem) -> dict[str,
         settings["dataset"] = facts["dataset"]
     single, *others = problem.objectives
     if not others and single.direction != "range":
-        spec = current_spec(single.spec or python_object(single.name))
+        spec = current_spec(spec_text(single) or python_object(single.name))
         settings |= {"direction": single.direction, "unit": single.unit, "objective": [spec]}
         settings["name"] = own_name(single)
-        if spec.startswith(COMMAND):
-            command = spec.removeprefix(COMMAND)
+        if spec.startswith(COMMAND_PREFIX):
+            command = spec.removeprefix(COMMAND_PREFIX)
             settings |= {"command": command, "objective": [single.name], "name": None}
     return settings
 

@@ -11,14 +11,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from molvae.campaign.evaluation import ANSWERED_NAN, EvaluationResult
+from molvae.campaign.evaluation import NAN_MESSAGE, EvaluationResult
 
 if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
 
-CAUSE_CHARACTERS = 300  # leading characters of a message by which causes are told apart
+MAX_CAUSE_CHARACTERS = 300  # leading characters of a message by which causes are told apart
 
-VARYING = (
+VARYING_PATTERNS = (
     (r"(?:[A-Za-z]:)?(?:[/\\][\w.+~-]+){2,}[/\\]?", "PATH"),
     (r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", "#"),  # UUID
     (r"[+-]?\d+(?:[.,:]\d+)+(?:[eE][+-]?\d+)?", "#"),
@@ -52,7 +52,7 @@ class OutageDetector:
     """
 
     most: int
-    """0: nothing is held back."""
+    """Most failures that are held back; 0: none."""
     worked: bool
     """A call has worked, in this run or an earlier one."""
     held: list[UnrecordedFailure] = field(default_factory=list)
@@ -70,7 +70,7 @@ class OutageDetector:
     def failed(self, failure: UnrecordedFailure) -> list[UnrecordedFailure]:
         """Add a failure; returns failures to be recorded."""
         # NaN is an objective's answer, and no trouble.
-        answered = self.worked and failure.scored.message == ANSWERED_NAN
+        answered = self.worked and failure.scored.message == NAN_MESSAGE
         if answered or not self.most:
             return [failure]
         self.held.append(failure)
@@ -107,7 +107,7 @@ class OutageDetector:
         return self._of_idle_workers(self.most)
 
     def last_suspects(self) -> list[UnrecordedFailure]:
-        """At the end of a run: failures of a worker on which nothing worked, while others did."""
+        """Failures of a worker on which nothing worked, while others did, at the end of a run."""
         return self._of_idle_workers(2) if self.most else []
 
     def drop(self, worker: str) -> list[UnrecordedFailure]:
@@ -131,7 +131,7 @@ class OutageDetector:
         return groups
 
     def rest(self) -> list[UnrecordedFailure]:
-        """All that is held, which then is not any more."""
+        """Failures that are held back, which then are not any more."""
         rest = self.all
         self.held, self.doubtful = [], []
         return rest
@@ -146,6 +146,6 @@ def cause_of(message: str, smiles: str) -> str:
     quoted = urllib.parse.quote(smiles), urllib.parse.quote(smiles, safe="")
     for text in (smiles, repr(smiles)[1:-1], *quoted):
         message = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", "SMILES", message)
-    for pattern, word in VARYING:
+    for pattern, word in VARYING_PATTERNS:
         message = re.sub(pattern, word, message)
-    return message[:CAUSE_CHARACTERS]
+    return message[:MAX_CAUSE_CHARACTERS]

@@ -10,10 +10,11 @@ import numpy as np
 
 from molvae.campaign.trial import Trial
 
-LARGEST_DEVIATION = 10.0
+MAX_DEVIATION = 10.0
 """Distance from the median, in robust standard deviations, beyond which a value is asked back."""
-LEAST_VALUES = 8  # values from which on others are compared with them
-NORMAL = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
+MIN_VALUES = 8  # values from which on others are compared with them
+STD_OVER_MAD = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
 
 
 def outlying(trials: Sequence[Trial], values: Mapping[Any, Any], names: Sequence[str]) -> list[str]:
@@ -45,10 +46,10 @@ def far_from_others(known: Mapping[str, Sequence[float]], values: Mapping[str, A
     """
     found = list[str]()
     for name, others in known.items():
-        if len(others) < LEAST_VALUES:
+        if len(others) < MIN_VALUES:
             continue
         middle = statistics.median(others)
-        spread = NORMAL * statistics.median(abs(one - middle) for one in others)
+        spread = STD_OVER_MAD * statistics.median(abs(one - middle) for one in others)
         if spread == 0:
             continue
         for of, value in values.items():
@@ -56,7 +57,7 @@ def far_from_others(known: Mapping[str, Sequence[float]], values: Mapping[str, A
             several = own if isinstance(own, Sequence | np.ndarray) else [own]
             for one in several:
                 away = abs(one - middle) / spread if isinstance(one, int | float) else 0.0
-                if away > LARGEST_DEVIATION:
+                if away > MAX_DEVIATION:
                     found.append(
                         f"{of}: {name} {one:g} is {away:.0f} robust standard deviations "
                         f"from {middle:g}, the median of {len(others)} values"

@@ -60,7 +60,7 @@ def demanded_diversity(config: CampaignConfig) -> Diversity | None:
 
 
 def full_check(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibility | None:
-    """The same check with all of its parts, whatever the campaign avoids: it names findings.
+    """A check with all of its parts, whatever the campaign avoids: it names findings.
 
     None for a file with texts that are no molecules, which molvae did not write.
     """
@@ -98,14 +98,14 @@ def _plausibility(
 ) -> Plausibility | None:
     """The check; findings of initial molecules are allowed if the user gave these."""
     from molvae.chem.molecules import parse
-    from molvae.chem.plausibility import CATALOGS, LARGER, SMALLER, Plausibility
+    from molvae.chem.plausibility import CATALOGS, MAX_SIZE_FACTOR, MIN_SIZE_FACTOR, Plausibility
 
     window = None
     if "size" in parts and precedents is not None:
         window = precedents.heavy_atoms
     elif "size" in parts and start:
         sizes = [parse(smiles).GetNumHeavyAtoms() for smiles in start]
-        window = (int(SMALLER * min(sizes)), int(LARGER * max(sizes)))
+        window = (int(MIN_SIZE_FACTOR * min(sizes)), int(MAX_SIZE_FACTOR * max(sizes)))
     found = Plausibility(
         catalogs=CATALOGS if "alerts" in parts else (),
         precedents=precedents if "precedents" in parts else None,

@@ -17,7 +17,7 @@ from molvae.bo.strategies.registry import (
 from molvae.campaign.creation import bound_to, load_space, needs_space
 from molvae.campaign.metadata import read_metadata
 from molvae.campaign.trust import is_trusted, trust
-from molvae.config import STRATEGIES, CampaignConfig, is_imported
+from molvae.config import STRATEGIES, CampaignConfig, is_imported, is_list
 from molvae.errors import (
     CampaignError,
     ConfigError,
@@ -27,13 +27,25 @@ from molvae.errors import (
     warn,
 )
 from molvae.objectives.computing import computed, name_of
-from molvae.objectives.parsing import make_scoring_function, runs_code
+from molvae.objectives.parsing import make_scoring_function, runs_code, spec_text
 from molvae.objectives.problem import Objective, OptimizationProblem
 
 if TYPE_CHECKING:
     from molvae.bo.base import Strategy
     from molvae.latent.protocol import LatentSpaceProtocol
     from molvae.objectives.scoring import ScoringFunction
+
+
+def given_functions(given: Any, path: Path) -> dict[str, ScoringFunction]:
+    """Scoring functions given from Python, by the names of their values."""
+    functions = {}
+    for one in given if is_list(given) else [] if given is None else [given]:
+        spec, name = one, None
+        if isinstance(one, Objective):
+            spec, name = one.name if one.spec is None else one.spec, one.name
+        function = make_scoring_function(spec, None, name=name, campaign_file=path)
+        functions[name_of(function)] = function
+    return functions
 
 
 class RecordedParts:
@@ -107,17 +119,17 @@ class RecordedParts:
         if name in self._functions:
             return self._functions[name]
         part = self.problem.all_parts[name]
-        if part.spec is None:
+        if (spec := spec_text(part)) is None:
             raise CampaignError(
                 f"objective {name!r} of {self.path} was given as an object; give it again: "
                 "Campaign.open(path, objective=...)"
             )
-        if runs_code(part.spec):
+        if runs_code(spec):
             self._check_trusted()
         own = isinstance(part, Objective) and part.direction != "range"
         direction = part.direction if own else None  # type: ignore[union-attr]
         try:
-            made = make_scoring_function(part.spec, direction, name=name, campaign_file=self.path)
+            made = make_scoring_function(spec, direction, name=name, campaign_file=self.path)
         except (ConfigError, InvalidMoleculeError) as error:
             raise CampaignError(f"{self.path} is damaged: {name}: {error}") from error
         self._check_function(made)
@@ -133,7 +145,8 @@ class RecordedParts:
     @property
     def code(self) -> tuple[str, ...]:
         """Modules and commands of the file that `run` imports or runs: `module:attribute`, ..."""
-        specs = [part.spec for part in self.problem.all_parts.values() if part.spec is not None]
+        parts = self.problem.all_parts.values()
+        specs = [spec for part in parts if (spec := spec_text(part)) is not None]
         code = [spec for spec in specs if runs_code(spec)]
         code += [self.config.strategy] if is_imported(self.config.strategy) else []
         code += imported_code(self.metadata["strategy"]["settings"])

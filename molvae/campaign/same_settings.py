@@ -17,6 +17,7 @@ from molvae.objectives.parsing import (
     merged,
     parse_constraint,
     parse_objective,
+    spec_text,
     with_bounds,
 )
 from molvae.objectives.problem import Constraint, Objective
@@ -24,7 +25,7 @@ from molvae.objectives.problem import Constraint, Objective
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
 
-OF_OBJECTIVE = ("objective", "command", "pattern", "direction", "name", "unit", "cost")
+OBJECTIVE_SETTINGS = ("objective", "command", "pattern", "direction", "name", "unit", "cost")
 """Settings that together make the objectives."""
 
 
@@ -38,10 +39,14 @@ def check_same_settings(campaign: Campaign, settings: Mapping[str, Any]) -> None
     kept, different = campaign.config, dict[str, Any]()
     recorded = changed_settings(kept)
     if is_list(given.get("objective")) and len(given["objective"]) != 1:
-        recorded = {name: v for name, v in recorded.items() if name not in OF_OBJECTIVE}
+        recorded = {name: v for name, v in recorded.items() if name not in OBJECTIVE_SETTINGS}
     overlaid = recorded | given
     build(CampaignConfig, overlaid)
-    mine, problem, path = [n for n in OF_OBJECTIVE if n in given], campaign.problem, campaign.path
+    mine, problem, path = (
+        [n for n in OBJECTIVE_SETTINGS if n in given],
+        campaign.problem,
+        campaign.path,
+    )
     if mine:
         first, wanted = problem.objectives[0], _single_complete(recorded, given)
         if not _is_same_part(Objective, wanted, problem.objectives, path):
@@ -53,7 +58,7 @@ def check_same_settings(campaign: Campaign, settings: Mapping[str, Any]) -> None
         own = getattr(problem, name)
         if name in given and not _is_same_part(kind, given[name], own, path):
             different[name] = _text(getattr(kept, name)) or "none"
-    skip = {*resumable_fields(CampaignConfig), *OF_OBJECTIVE, "constraints", "fidelities"}
+    skip = {*resumable_fields(CampaignConfig), *OBJECTIVE_SETTINGS, "constraints", "fidelities"}
     skip |= set() if isinstance(kept.start, int) else {"dataset"}
     for name, value in given.items():
         if name not in skip and not _same(campaign, name, value):
@@ -86,7 +91,8 @@ def _is_same_part(
 
 def _essence(part: Objective | Constraint) -> dict[str, Any]:
     """What makes two objectives or constraints the same."""
-    names = {"name": current_spec(part.name), "spec": part.spec and current_spec(part.spec)}
+    spec = spec_text(part)
+    names = {"name": current_spec(part.name), "spec": spec and current_spec(spec)}
     return asdict(part) | names | {"version": None, "is_cheap": False}
 
 

@@ -35,14 +35,14 @@ from molvae.errors import (
 from molvae.objectives.interrupts import get
 
 if TYPE_CHECKING:
-    from molvae.campaign.executors import Caller, Pending
+    from molvae.campaign.executors import Caller, CallFuture
     from molvae.campaign.trial import Trial
 
-RECENT = 20  # number of last calls for the failure rate
+N_RECENT = 20  # number of last calls for the failure rate
 MAX_DEATHS = 3  # processes that die, each with this molecule alone, after which it has failed
 MAX_LOST_CALLS = 3  # consecutive lost calls after which a run stops
 CHOICE_MARGIN = 1.5
-"""For calls that come back together, and choosing that takes longer than last time."""
+"""Factor on the time of a choice: calls may come back together, and choosing may take longer."""
 IDLE_SECONDS = 0.2  # between two looks at a cluster without workers
 LOOK_SECONDS = 0.5  # between two looks at workers, and at calls that may have taken too long
 
@@ -53,7 +53,7 @@ class _Running:
 
     number: int
     trials: list[Trial]
-    pending: Pending
+    future: CallFuture
     submitted: float
     place: int  # calls that had begun or come back before it began
     came: int = 0  # the same before it came back
@@ -62,7 +62,7 @@ class _Running:
     @property
     def began(self) -> float | None:
         """When a worker began with it, None before; when it was submitted, if that is not known."""
-        began: float | None = getattr(self.pending, "began", self.submitted)
+        began: float | None = getattr(self.future, "began", self.submitted)
         return began
 
 
@@ -78,7 +78,7 @@ class Scheduler:
         caller: Scores molecules.
         limits: When the run gives up.
         budget: Cost of the outcomes in all, those in the campaign file included.
-        cost: Of the evaluation of a trial; of most campaigns 1.
+        cost: Cost of the evaluation of a trial; in most campaigns 1.
         cheapest: Smallest cost.
         batch_size: Molecules chosen together, if one worker goes through them.
         together: Molecules handed over in one call.
@@ -113,7 +113,7 @@ class Scheduler:
     _set_aside: set[str | None] = field(default_factory=set)  # workers that get no more calls
     _n_lost: int = 0  # calls lost since the last outcome
     # The last results that are failures; None for others.
-    _recent: deque[UnrecordedFailure | None] = field(default_factory=lambda: deque(maxlen=RECENT))
+    _recent: deque[UnrecordedFailure | None] = field(default_factory=lambda: deque(maxlen=N_RECENT))
     # Seconds that the last choice took, which hardly depends on the number of molecules.
     _choice_seconds: float = 3.0
     _call_seconds: float = math.inf  # seconds that a call takes, on average
@@ -137,7 +137,7 @@ class Scheduler:
             if self._choice is not None:
                 self._choice.stop()
             for running in self._running.values():
-                _cancel(running.pending)
+                _cancel(running.future)
 
     @property
     def _left(self) -> float:
@@ -145,7 +145,7 @@ class Scheduler:
 
     @property
     def _room(self) -> float:
-        """What is left beside the calls in progress."""
+        """Budget that is left beside the calls in progress."""
         running = (trial for one in self._running.values() for trial in one.trials)
         return self._left - sum(map(self.cost, running))
 
@@ -178,7 +178,7 @@ class Scheduler:
     def _begin(self, trials: list[Trial], tries: int = 1) -> None:
         submitted = time.monotonic()
         try:
-            pending = self.caller.call([trial.smiles for trial in trials], trials[0].fidelity)
+            future = self.caller.call([trial.smiles for trial in trials], trials[0].fidelity)
         except MolvaeError:
             raise
         except Exception as error:
@@ -189,7 +189,7 @@ class Scheduler:
         running = _Running(
             number=next(self._numbers),
             trials=trials,
-            pending=pending,
+            future=future,
             submitted=submitted,
             place=next(self._places),
             tries=tries,
@@ -199,10 +199,10 @@ class Scheduler:
         def came(_: object) -> None:
             self._results.put(running.number)
 
-        if hasattr(pending, "add_done_callback"):
-            pending.add_done_callback(came)
+        if hasattr(future, "add_done_callback"):
+            future.add_done_callback(came)
         else:
-            threading.Thread(target=_wait, args=(pending, came), daemon=True).start()
+            threading.Thread(target=_wait, args=(future, came), daemon=True).start()
 
     def _choose(self) -> None:
         """Choose new molecules when workers are free, or soon will be."""
@@ -262,7 +262,7 @@ class Scheduler:
             seconds if math.isinf(self._call_seconds) else 0.8 * self._call_seconds + 0.2 * seconds
         )
         try:
-            outcomes = running.pending.result()
+            outcomes = running.future.result()
         except ProcessDiedError as error:
             self._on_worker_lost(running, error)
         except MolvaeError:
@@ -306,7 +306,7 @@ class Scheduler:
             self.caller.capacity()  # sees whether their workers are still there
         for number in self._late():
             running = self._returned(number)
-            _cancel(running.pending)
+            _cancel(running.future)
             self._no_answer(running)
 
     def _no_answer(self, running: _Running) -> None:
@@ -358,7 +358,7 @@ class Scheduler:
         if scored.broke and running.tries <= self.limits.retries:
             self._begin([trial], running.tries + 1)
             return
-        worker: str | None = getattr(running.pending, "worker", None)
+        worker: str | None = getattr(running.future, "worker", None)
         if len(scored.values) >= self.n_values:
             self._recent.append(None)
             self._write(self._outages.success(running.number, running.place, worker))
@@ -420,13 +420,13 @@ class Scheduler:
         """Stop the run if its failures look like trouble, or are too many."""
         self._refuse(self._outages.suspects(int((self.budget - self.done) // self.cheapest)))
         failed = [one for one in self._recent if one is not None]
-        if len(self._recent) == RECENT and len(failed) > self.limits.max_failure_rate * RECENT:
+        if len(self._recent) == N_RECENT and len(failed) > self.limits.max_failure_rate * N_RECENT:
             self._write(self._outages.rest())
             (cause, _), *_ = Counter(one.cause for one in failed).most_common(1)
             reason = next(one.scored.message for one in failed if one.cause == cause)
             raise CampaignError(
-                f"{len(failed)} of the last {RECENT} calls failed, most often: {reason}; they are "
-                "recorded as failed. Fix the objective and go on (molvae retry puts them back), "
+                f"{len(failed)} of the last {N_RECENT} calls failed, most often: {reason}; they "
+                "are recorded as failed. Fix the objective and go on (molvae retry puts them back) "
                 "or let more fail (--max-failure-rate)"
             )
 
@@ -440,11 +440,11 @@ def _check_outcomes(outcomes: object, n: int) -> None:
         )
 
 
-def _wait(pending: Pending, came: Callable[[object], None]) -> None:
+def _wait(future: CallFuture, came: Callable[[object], None]) -> None:
     with contextlib.suppress(BaseException):  # who asks for the result gets it
-        pending.result()
-    came(pending)
+        future.result()
+    came(future)
 
 
-def _cancel(pending: Pending) -> None:
-    getattr(pending, "cancel", lambda: None)()
+def _cancel(future: CallFuture) -> None:
+    getattr(future, "cancel", lambda: None)()

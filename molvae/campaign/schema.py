@@ -38,10 +38,10 @@ from urllib.parse import quote
 from molvae.errors import CampaignError
 
 FORMAT = 6
-"""1: as released with 0.1. 2: standard errors and replicates of values, notes. 3: percentiles.
-4: several outcomes of a trial, one after the other; remarks of the starting file; predictions.
-5: reasons of proposals; an outcome may follow another one that is no failure; operators of
-censored values. 6: fidelities; a molecule may be evaluated once at each."""
+"""Format of campaign files. 1: as released with 0.1. 2: standard errors and replicates of values,
+notes. 3: percentiles. 4: several outcomes of a trial, one after the other; remarks of the starting
+file; predictions. 5: reasons of proposals; an outcome may follow another one that is no failure;
+operators of censored values. 6: fidelities; a molecule may be evaluated once at each."""
 
 APPLICATION_ID = 0x6D6F6C76  # "molv"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
@@ -321,7 +321,7 @@ def _schema_of(connection: sqlite3.Connection) -> _Schema:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """One by one: `executescript` would commit what was begun."""
+    """Statements of a script, one by one: `executescript` would commit what was begun."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molvae.chem.measurements import (
-    OPERATOR,
+    OPERATOR_SUFFIX,
     columns_of,
     measured_values,
     notes_of,
@@ -109,7 +109,7 @@ def read_start(
     }
     if None not in map(table.find, ("status", "origin", "asked_at")):
         _complete_export(table, values, errors)
-    own = {table.find(f"{name}_{OPERATOR}") for name in columns}
+    own = {table.find(f"{name}_{OPERATOR_SUFFIX}") for name in columns}
     used = {place, *columns.values(), *beside.values(), *own}
     found = []
     for line, cells in table.rows:

@@ -44,13 +44,13 @@ from molvae.campaign.trial import (
 )
 from molvae.errors import CampaignError, encodable, listed
 
-RECORD = Kind(name="a new campaign file", is_own=lambda file: False, error=CampaignError)
+CAMPAIGN_FILE = Kind(name="a new campaign file", is_own=lambda file: False, error=CampaignError)
 """Nothing that exists is replaced by a campaign file."""
 
 _WORDS = {status: word for word, status in STATUSES.items()}  # the words in the file, by status
 
 
-NEW_SIZE = "batch_size:"  # begins keys of changes of the batch size
+BATCH_SIZE_PREFIX = "batch_size:"  # begins keys of changes of the batch size
 
 
 class Storage:
@@ -72,7 +72,7 @@ class Storage:
         check_can_create(path)
         # Made beside and linked into place: whatever stops this, there is no half a file.
         with (
-            replacing(path, RECORD) as draft,
+            replacing(path, CAMPAIGN_FILE) as draft,
             readable_errors(path),
             contextlib.closing(connect(draft, "rw")) as connection,
         ):
@@ -116,7 +116,7 @@ class Storage:
         path = Path(path).absolute()
         check_can_create(path)
         with (
-            replacing(path, RECORD) as draft,
+            replacing(path, CAMPAIGN_FILE) as draft,
             self._reading(),
             contextlib.closing(sqlite3.connect(draft)) as target,
         ):
@@ -148,13 +148,17 @@ class Storage:
         with self._reading():
             rows = self._connection.execute("SELECT key, value FROM campaign").fetchall()
             facts = {key: json.loads(value) for key, value in rows}
-            return {key: fact for key, fact in facts.items() if not key.startswith(NEW_SIZE)}
+            return {
+                key: fact for key, fact in facts.items() if not key.startswith(BATCH_SIZE_PREFIX)
+            }
 
     def batch_sizes(self) -> list[tuple[int, int]]:
         """The changes of the batch size: the number of trials at the time, and the new size."""
         found = "SELECT value FROM campaign WHERE substr(key, 1, ?) = ?"
         with self._reading():
-            rows = self._connection.execute(found, (len(NEW_SIZE), NEW_SIZE)).fetchall()
+            rows = self._connection.execute(
+                found, (len(BATCH_SIZE_PREFIX), BATCH_SIZE_PREFIX)
+            ).fetchall()
             return [
                 (size["trials"], size["batch_size"])
                 for size in (json.loads(text) for (text,) in rows)
@@ -163,7 +167,7 @@ class Storage:
     def change_batch_size(self, size: int) -> None:
         """Write another batch size as a new fact."""
         with self._transaction("change the batch size"):
-            key = f"{NEW_SIZE}{len(self.batch_sizes()) + 1}"
+            key = f"{BATCH_SIZE_PREFIX}{len(self.batch_sizes()) + 1}"
             fact = {"trials": self.count(), "batch_size": size}
             self._insert_row("campaign", key, json.dumps(fact))
 
@@ -395,7 +399,7 @@ def check_can_create(path: Path) -> None:
     """Refuse a path where no campaign file can be made, before anything expensive is done."""
     if path.exists():
         raise CampaignError(f"{path} exists; open it to go on with it, or choose another name")
-    target = check_output(path, RECORD)
+    target = check_output(path, CAMPAIGN_FILE)
     CampaignLock(path).check()
     for ending in ("-wal", "-journal", "-shm"):
         # SQLite would play a deleted file's log into the new one.

@@ -65,7 +65,7 @@ class NotLoadedError(Exception):
 
 
 _loaded: dict[str, tuple[Score | str, float]] = {}
-"""On a worker of a cluster, by key: objectives, or why they cannot be loaded; and the time."""
+"""Objectives on a worker of a cluster, by key, or why they cannot be loaded; and the time."""
 
 
 def key_of(payload: bytes) -> str:

@@ -48,16 +48,16 @@ class Reason:
     """Why a molecule was proposed: what its strategy, and the campaign, knew of it."""
 
     kappa: float | None = None
-    """Weight of the uncertainty when it was chosen: near 0 it exploits, above 1 it explores. None
+    """Weight of the predicted standard deviation: near 0 it exploits, above 1 it explores. None
     if the strategy has none."""
     parents: tuple[str, ...] = ()
     """Canonical SMILES of the molecules that it was made from."""
     nearest: str | None = None
     """Canonical SMILES of the most similar complete trial; None if there was none."""
     similarity: float | None = None
-    """Its Tanimoto similarity, see `molvae.chem.fingerprints.tanimoto`."""
+    """Tanimoto similarity of that trial, see `molvae.chem.fingerprints.tanimoto`."""
     findings: tuple[str, ...] = ()
-    """Its structural alerts, unstable groups, unseen parts and unusual size, whether or not the
+    """Structural alerts, unstable groups, unseen parts and unusual size, whether or not the
     campaign avoids them."""
 
 
@@ -98,8 +98,8 @@ class Trial:
     smiles: str
     """Canonical SMILES."""
     origin: str
-    """`start`; `added`, see `Campaign.add`; or the name of the strategy that proposed it, and of
-    its operator."""
+    """Origin: `start`; `added`, see `Campaign.add`; or the name of the strategy that proposed it,
+    and of its operator."""
     percentile: float | None = None
     """Density percentile of the molecule's encoding, from 0 to 100, see
     `LatentSpace.density_percentile`. None if it is not known."""
@@ -111,11 +111,11 @@ class Trial:
     reason: Reason | None = None
     """Why it was proposed. None for molecules that were not, and in older files."""
     status: Status
-    """`pending`: without an outcome; `complete`: all values are known; `failed`: some are not."""
+    """Status. `pending`: no outcome; `complete`: all values are known; `failed`: some are not."""
     values: Mapping[str, float] = field(default_factory=dict)
     """Values by objective, in the objective's own sign. A failed trial may have some of them."""
     operators: Mapping[str, Operator] = field(default_factory=dict)
-    """`<` or `>` by objective, where the value is censored: only a limit is known."""
+    """Operators `<` or `>` by objective, where the value is censored: only a limit is known."""
     errors: Mapping[str, float] = field(default_factory=dict)
     """Standard errors of values, by objective, where they are known."""
     replicates: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -127,9 +127,9 @@ class Trial:
     earlier_failures: tuple[Failure, ...] = ()
     """Failures after which it was put back, in order."""
     asked_at: str
-    """UTC, ISO 8601."""
+    """Time at which it was asked, UTC, ISO 8601."""
     told_at: str | None = None
-    """UTC, ISO 8601; None while it is pending."""
+    """Time of its outcome, UTC, ISO 8601; None while it is pending."""
     z_bytes: bytes = field(repr=False)
     """The latent vector as stored: float64, little-endian."""
 

@@ -20,10 +20,10 @@ Out = TypeVar("Out")
 
 MIN_ITEMS_FOR_PROCESSES = 2_000
 """Number of items up to which starting processes takes longer than it saves."""
-CHUNK = 500  # items that are sent to a process together
+CHUNK_SIZE = 500  # items that are sent to a process together
 IDLE_SECONDS = 10  # time after which idle processes end; until then the next call uses them
 CONNECT_SECONDS = 30  # time that a Dask scheduler is given to answer
-AHEAD = 2  # items for each process or thread that are sent before the first result is read
+MAX_AHEAD = 2  # items for each process or thread that are sent before the first result is read
 THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -62,7 +62,7 @@ def _in_processes(
     def each(part: Sequence[In]) -> list[Out]:
         return [function(item) for item in part]
 
-    parts = (items[i : i + CHUNK] for i in range(0, len(items), CHUNK))
+    parts = (items[i : i + CHUNK_SIZE] for i in range(0, len(items), CHUNK_SIZE))
     with closing(stream_large(each, parts, workers=workers)) as outputs:
         for results in outputs:
             yield from results
@@ -129,7 +129,7 @@ def _sent_ahead(
     try:
         for item in items:
             sent.append(submit(item))
-            while len(sent) > AHEAD * max(1, slots()):
+            while len(sent) > MAX_AHEAD * max(1, slots()):
                 yield sent.popleft().result()
         while sent:
             yield sent.popleft().result()

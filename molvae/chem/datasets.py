@@ -17,7 +17,7 @@ import numpy as np
 
 from molvae.chem.molecules import canonical
 from molvae.chem.readers import read_table
-from molvae.chem.tables import SMILES, Table, shortened_list
+from molvae.chem.tables import SMILES_COLUMN, Table, shortened_list
 from molvae.chem.text_files import STDIN, Record
 from molvae.chem.workbooks import frame_table, is_frame
 from molvae.config import check_seed, whole_number
@@ -163,7 +163,7 @@ def read_molecules(
     """
     name = "" if is_frame(source) else str(source)
     if name in DATASETS:
-        column = column or DATASETS[name].column or SMILES
+        column = column or DATASETS[name].column or SMILES_COLUMN
         parts = [read_table(path, (column, *others), lists=True) for path in locate(name)]
         rows = list[Record]()
         for part in parts:
@@ -178,7 +178,7 @@ def read_molecules(
         path = Path(source)
         if name != STDIN and not path.exists() and not path.suffix and path.name == name:
             raise UnknownNameError("data set or file", name, DATASETS)
-        table = read_table(source, (column or SMILES, *others), lists=True)
+        table = read_table(source, (column or SMILES_COLUMN, *others), lists=True)
     if not table.rows and not table.bad_rows:
         has_header = table.has_header and table.header
         below = f" below its header ({shortened_list(table.header)})" if has_header else ""
@@ -187,7 +187,7 @@ def read_molecules(
         raise DataError(table.lacks(column))
     place = table.find_molecules() if column is None else table.column(column)
     if place is None:
-        raise DataError(table.lacks(SMILES))
+        raise DataError(table.lacks(SMILES_COLUMN))
     return table, place
 
 

@@ -12,8 +12,8 @@ from rdkit.Chem.Draw import rdMolDraw2D
 from molvae.chem.molecules import parse
 from molvae.errors import InvalidMoleculeError, require
 
-TIMEOUT = 1  # seconds for a search; most take milliseconds
-HIGHLIGHT = (0.62, 0.87, 0.85)
+SEARCH_TIMEOUT_SECONDS = 1  # seconds for a search; most take milliseconds
+HIGHLIGHT_COLOR = (0.62, 0.87, 0.85)
 """Color of atoms and bonds that the lead lacks: the letters on them stay readable."""
 RDKIT_BOND_LENGTH = 1.5
 """Length of a bond in RDKit's drawings; `fixedBondLength` is pixels for each unit."""
@@ -27,7 +27,7 @@ def common_substructure(smiles: str, lead: str) -> Chem.Mol | None:
     with rdBase.BlockLogs():
         found = rdFMCS.FindMCS(
             [parse(smiles), parse(lead)],
-            timeout=TIMEOUT,
+            timeout=SEARCH_TIMEOUT_SECONDS,
             ringMatchesRingOnly=True,
             completeRingsOnly=True,
         )
@@ -75,7 +75,7 @@ def draw_mcs_difference(
         return None
     mol, atoms, bonds = aligned
     drawer = rdMolDraw2D.MolDraw2DSVG(*size)
-    drawer.drawOptions().setHighlightColour(HIGHLIGHT)
+    drawer.drawOptions().setHighlightColour(HIGHLIGHT_COLOR)
     return _drawn(drawer, mol, highlightAtoms=atoms, highlightBonds=bonds)
 
 

@@ -16,7 +16,7 @@ from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical_or_none, parse
 
 CACHE_SIZE = 20_000
-ROUNDING = 1e-9
+DISTANCE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +44,7 @@ class Diversity:
         if not others:
             return True
         nearest = tanimoto(_bits(smiles)[None], np.stack([_bits(one) for one in others])).max()
-        return bool(1 - nearest >= self.batch_distance - ROUNDING)
+        return bool(1 - nearest >= self.batch_distance - DISTANCE_TOLERANCE)
 
 
 @lru_cache(maxsize=CACHE_SIZE)

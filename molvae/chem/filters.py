@@ -20,7 +20,7 @@ from molvae.errors import ConfigError, UnknownNameError
 
 CATALOGS = ("PAINS", "BRENK")
 """Assay interference (PAINS), and reactive, toxic or metabolically unstable groups (BRENK)."""
-OWN = "UNSTABLE"  # the catalog of `molvae.chem.unstable_groups`
+OWN_CATALOG = "UNSTABLE"  # the catalog of `molvae.chem.unstable_groups`
 
 
 def passes(
@@ -59,7 +59,7 @@ def known_catalogs(names: Sequence[str]) -> tuple[str, ...]:
         raise ConfigError(f"expected a list of names, got the single text {names!r}; use [name]")
     if len(names) == 0:
         raise ConfigError("no catalogs of alerts to filter by; give at least one, e.g. PAINS")
-    known = [OWN, *FilterCatalogParams.FilterCatalogs.names]
+    known = [OWN_CATALOG, *FilterCatalogParams.FilterCatalogs.names]
     spelling = {name.lower(): name for name in known}
     for name in names:
         if name.lower() not in spelling:
@@ -82,10 +82,10 @@ def number_of_alerts(mol: Chem.Mol, names: tuple[str, ...]) -> int:
 def _catalog(names: tuple[str, ...]) -> FilterCatalog:
     parameters = FilterCatalogParams()
     for name in names:
-        if name != OWN:
+        if name != OWN_CATALOG:
             parameters.AddCatalog(FilterCatalogParams.FilterCatalogs.names[name])
     catalog = FilterCatalog(parameters)
-    if OWN in names:
+    if OWN_CATALOG in names:
         for group, smarts in UNSTABLE.items():
             catalog.AddEntry(FilterCatalogEntry(group, SmartsMatcher(group, smarts, 1)))
     return catalog

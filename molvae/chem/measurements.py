@@ -18,9 +18,9 @@ from molvae.chem.values import (
 )
 from molvae.errors import DataError, listed, shown, warn
 
-OPERATOR = "operator"  # columns NAME_operator hold the operators of censored values
+OPERATOR_SUFFIX = "operator"  # columns NAME_operator hold the operators of censored values
 LIMITS = ("<", ">", "<=", ">=", "\u2264", "\u2265")
-SIGNS = ("", "=", *LIMITS)  # texts of such a column
+OPERATOR_SIGNS = ("", "=", *LIMITS)  # texts of such a column
 Values = Mapping[int, Sequence[float | Censored]]  # the values in a column by line
 
 
@@ -53,17 +53,19 @@ def operators_of(table: Table, name: str, *, alone: bool) -> int | None:
     Raises:
         DataError: Several columns hold operators, or it is not said of which value they are.
     """
-    if (place := table.find(f"{name}_{OPERATOR}")) is not None:
+    if (place := table.find(f"{name}_{OPERATOR_SUFFIX}")) is not None:
         return place
     columns = [{cells[i] for _, cells in table.rows} - {""} for i in range(len(table.header))]
-    signs = [i for i, texts in enumerate(columns) if texts <= {*SIGNS} and texts & {*LIMITS}]
-    owned = [i for i in signs if table.header[i].lower().endswith(f"_{OPERATOR}")]
+    signs = [
+        i for i, texts in enumerate(columns) if texts <= {*OPERATOR_SIGNS} and texts & {*LIMITS}
+    ]
+    owned = [i for i in signs if table.header[i].lower().endswith(f"_{OPERATOR_SUFFIX}")]
     free = [i for i in signs if i not in owned]
     if free and (len(free) > 1 or not alone):
         raise DataError(
             f"{table.name}: of which values are the operators in "
             f"{' and '.join(repr(table.header[i]) for i in free)}? call the column "
-            f"{name}_{OPERATOR}, or write the operators before the values"
+            f"{name}_{OPERATOR_SUFFIX}, or write the operators before the values"
         )
     return free[0] if free else None
 
@@ -82,11 +84,11 @@ def measured_values(
         sign = "" if operators is None else cells[operators]
         if sign in LIMITS and not is_word(cells[place]):
             parts = [part if part.startswith(LIMIT_SIGNS) else sign + part for part in parts]
-        elif sign not in SIGNS:
+        elif sign not in OPERATOR_SIGNS:
             table.problem(
                 line,
                 f"{table.header[operators or 0]} is {shown(sign, 20)}",
-                f"an operator is one of {' '.join(SIGNS[1:])}, or empty",
+                f"an operator is one of {' '.join(OPERATOR_SIGNS[1:])}, or empty",
             )
         for part in parts:
             try:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdqueries
 
-from molvae.errors import MAX_SHOWN, ConfigError, InvalidMoleculeError, shown
+from molvae.errors import MAX_SHOWN_LENGTH, ConfigError, InvalidMoleculeError, shown
 
 MAX_SMILES_LENGTH = 10_000
 """Maximal number of characters of a SMILES text. RDKit's writer takes quadratic time for a chain
@@ -188,4 +188,4 @@ def _reason(text: str) -> str:
     if problems:
         return " ".join(problems[0].Message().split())
     found = re.search(r"Parse Error: (.*?)(?: while parsing| for input|$)", messages, re.MULTILINE)
-    return found[1].strip()[:MAX_SHOWN] if found else "it is not written in SMILES"
+    return found[1].strip()[:MAX_SHOWN_LENGTH] if found else "it is not written in SMILES"

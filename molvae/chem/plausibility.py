@@ -26,10 +26,10 @@ COMMON_ALERTS = frozenset(
 )
 """Alerts of BRENK and NIH that are no fault: more than 2 % of ZINC250k or of common drugs have
 them."""
-SMALLER, LARGER = 0.75, 1.25
+MIN_SIZE_FACTOR, MAX_SIZE_FACTOR = 0.75, 1.25
 """Sizes of the initial molecules by as much are usual where nothing is known of the training data;
 the larger also of a core."""
-COMMON = 0.1
+MIN_COMMON_SHARE = 0.1
 """Share of the initial molecules from which on a finding belongs to them and is no fault."""
 CACHE_SIZE = 50_000  # molecules whose alerts are cached
 
@@ -47,12 +47,12 @@ class Plausibility:
     precedents: Precedents | None = None
     """Known ring systems and atom environments; None: any are allowed."""
     heavy_atoms: tuple[int, int] | None = None
-    """Smallest and largest number; None: any."""
+    """Smallest and largest number of heavy atoms; None: any."""
     allowed: frozenset[str] = COMMON_ALERTS
     """Findings that are no fault."""
 
     def for_start(self, start: Sequence[str], core: Sequence[str] = ()) -> Plausibility:
-        """The same, except that common findings of initial molecules are allowed.
+        """A check that also allows common findings of initial molecules.
 
         Args:
             start: Canonical SMILES.
@@ -60,7 +60,7 @@ class Plausibility:
                 findings are allowed, too, and that it is large.
         """
         counts = Counter(finding for smiles in start for finding in self.findings(smiles))
-        common = {finding for finding, n in counts.items() if n >= COMMON * len(start)}
+        common = {finding for finding, n in counts.items() if n >= MIN_COMMON_SHARE * len(start)}
         common |= {finding for smiles in core for finding in self.findings(smiles)}
         window = self.heavy_atoms
         if window is not None and start:
@@ -68,7 +68,7 @@ class Plausibility:
             window = (min(window[0], *sizes), max(window[1], *sizes))
         if window is not None and core:
             size = max(parse(smiles).GetNumHeavyAtoms() for smiles in core)
-            window = (window[0], max(window[1], int(LARGER * size)))
+            window = (window[0], max(window[1], int(MAX_SIZE_FACTOR * size)))
         return replace(self, heavy_atoms=window, allowed=self.allowed | common)
 
     def findings(self, smiles: str) -> list[str]:

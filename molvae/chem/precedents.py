@@ -24,8 +24,8 @@ from molvae.chem._parallel import parallel_map
 from molvae.chem.molecules import parse
 from molvae.errors import CheckpointError
 
-FILE = "precedents.safetensors"  # name of the file in a model folder
-RADIUS = 1  # bonds around an atom that its environment spans
+FILE_NAME = "precedents.safetensors"  # name of the file in a model folder
+ENVIRONMENT_RADIUS = 1  # bonds around an atom that its environment spans
 SIZE_QUANTILES = (0.0001, 0.9999)  # of the numbers of heavy atoms: the ends of the usual sizes
 
 
@@ -119,7 +119,7 @@ def of_model(model: str) -> Precedents | None:
     """
     with as_file(files("molvae") / "weights") as weights:
         bundled = weights / model
-        path = (bundled if (bundled / "model.json").is_file() else Path(model)) / FILE
+        path = (bundled if (bundled / "model.json").is_file() else Path(model)) / FILE_NAME
         return _load(path, path.stat().st_mtime_ns) if model and path.is_file() else None
 
 
@@ -173,7 +173,7 @@ def environments(mol: Chem.Mol) -> dict[int, int]:
     return {
         number & 0xFFFFFFFF: places[0][0]
         for number, places in output.GetBitInfoMap().items()
-        if places[0][1] == RADIUS
+        if places[0][1] == ENVIRONMENT_RADIUS
     }
 
 
@@ -184,7 +184,7 @@ def _fragment(mol: Chem.Mol, atom: int) -> str:
 
 @cache
 def _generator() -> rdFingerprintGenerator.FingerprintGenerator64:
-    return rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS)
+    return rdFingerprintGenerator.GetMorganGenerator(radius=ENVIRONMENT_RADIUS)
 
 
 def _ring_hash(text: str) -> int:

@@ -24,7 +24,7 @@ from molvae.chem.datasets import DATASETS, locate, read_molecules, sha256
 from molvae.chem.measurements import mean_values
 from molvae.chem.molecules import has_radicals, parse, unknown_elements
 from molvae.chem.representations import Selfies
-from molvae.chem.tables import SMILES
+from molvae.chem.tables import SMILES_COLUMN
 from molvae.config import PrepareConfig
 from molvae.errors import (
     ConfigError,
@@ -38,7 +38,7 @@ from molvae.errors import (
 SPLITS = {"train": 0.9, "valid": 0.95, "test": 1.0}
 """Upper end of the hash values of each split, from 0 to 1."""
 MIN_SPLIT_SIZE = 5  # number of molecules of a split below which `prepare` warns
-REASONS = ("invalid", "too-large", "element", "selfies", "duplicate")
+DROP_REASONS = ("invalid", "too-large", "element", "selfies", "duplicate")
 """Reasons to drop a text; the first that applies is counted."""
 
 
@@ -147,8 +147,8 @@ def prepare(
 
     The folder holds `train.smi`, `valid.smi` and `test.smi`, one canonical SMILES a line in the
     order of the source, and `prepare.json`: settings, hashes, and a count for each reason to drop a
-    text. With `keep`, `train.csv` and so on hold the kept columns in the same order, averaged over
-    the rows of a molecule. The reasons:
+    text. With `keep_columns`, `train.csv` and so on hold these columns in the same order, averaged
+    over the rows of a molecule. The reasons:
 
         invalid     not a molecule
         too-large   more heavy atoms than `max_heavy_atoms`
@@ -179,12 +179,12 @@ def prepare(
         )
     skip = config.skip_invalid or str(source) in DATASETS
     with replacing(out, PREPARED, overwrite=overwrite, apart_from=[source]) as folder:
-        table, place = read_molecules(source, config.column, config.keep)
-        columns = [mean_values(table, table.column(name)) for name in config.keep]
+        table, place = read_molecules(source, config.column, config.keep_columns)
+        columns = [mean_values(table, table.column(name)) for name in config.keep_columns]
         rows = [(line, cells[place]) for line, cells in table.rows]
         rows = [row for row in rows if config.share == 1 or _hash(row[1], 1) < config.share]
         texts = [text for _, text in rows]
-        dropped = dict.fromkeys(REASONS, 0)
+        dropped = dict.fromkeys(DROP_REASONS, 0)
         molecules: dict[str, list[list[float]]] = {}  # which keeps the order; rows of values
         radicals = set[str]()
         results = stream(partial(_clean, config, Selfies()), texts, workers=workers)
@@ -207,8 +207,8 @@ def prepare(
             splits[split_of(smiles)].append(smiles)
         for name, part in splits.items():
             (folder / f"{name}.smi").write_text("".join(f"{smiles}\n" for smiles in part), "utf-8")
-            if config.keep:
-                _write_columns(folder / f"{name}.csv", config.keep, part, molecules)
+            if config.keep_columns:
+                _write_columns(folder / f"{name}.csv", config.keep_columns, part, molecules)
         report = PrepareReport(
             out=str(out),
             read=len(texts),
@@ -264,7 +264,7 @@ def _write_columns(
     """Write the kept columns of a split: means over the known values of each molecule."""
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([SMILES, *keep])
+        writer.writerow([SMILES_COLUMN, *keep])
         for smiles in part:
             known = [[v for v in column if v == v] for column in zip(*values[smiles], strict=True)]
             means = [sum(column) / len(column) if column else "" for column in known]
@@ -297,9 +297,11 @@ def _describe(
     """The content of prepare.json; without a date, so that the same data give the same bytes."""
     name = str(source)
     settings = asdict(config)
-    for setting in ("keep", "share"):  # newer than the format, and left out where not used
+    for setting in ("keep_columns", "share"):  # newer than the format, left out where not used
         if getattr(config, setting) == getattr(PrepareConfig(), setting):
             del settings[setting]
+    if config.keep_columns:
+        settings["keep"] = settings.pop("keep_columns")  # its name in the file
     files = locate(name) if name in DATASETS else [] if name == "-" else [Path(source)]
     about = {
         "format": 1,
@@ -312,7 +314,7 @@ def _describe(
         **({"radicals": report.radicals} if report.radicals else {}),
         "splits": {
             split: {"molecules": count, "sha256": sha256(folder / f"{split}.smi")}
-            | ({"columns_sha256": sha256(folder / f"{split}.csv")} if config.keep else {})
+            | ({"columns_sha256": sha256(folder / f"{split}.csv")} if config.keep_columns else {})
             for split, count in report.splits.items()
         },
         "versions": {

@@ -254,11 +254,12 @@ PROPERTIES: dict[str, Property] = {
 
 ALIASES = {"penalised_logp": "penalized_logp"}
 """Old names of properties in lower case, still read. Hyphens are read as underscores."""
-OF_A_SPACE = ("typicality", "percentile")  # names that are looked for here, too
+TYPICALITY_NAMES = ("typicality", "percentile")  # names that are looked for here, too
 
-NEAREST = "nearest:"
+NEAREST_PREFIX = "nearest:"
 """Prefix of the similarity to the nearest molecule of a file, e.g. `nearest:patents.smi`."""
-RDKIT = "rdkit:"  # prefix of the descriptors in `rdkit.Chem.Descriptors`, e.g. `rdkit:BertzCT`
+RDKIT_PREFIX = "rdkit:"
+"""Prefix of the descriptors in `rdkit.Chem.Descriptors`, e.g. `rdkit:BertzCT`."""
 
 _DESCRIPTORS = {name.lower(): (name, compute) for name, compute in Descriptors.descList}
 
@@ -275,30 +276,30 @@ def get_property(name: str) -> Property:
         InvalidMoleculeError: A molecule of the file is invalid.
     """
     key = name.strip().lower()
-    if key.startswith(NEAREST):
-        file = name.strip()[len(NEAREST) :].strip()
+    if key.startswith(NEAREST_PREFIX):
+        file = name.strip()[len(NEAREST_PREFIX) :].strip()
         reference_bits(file)  # so that a bad file is an error, not a property that is NaN
         return Property(
-            name=NEAREST + file,
+            name=NEAREST_PREFIX + file,
             label=f"similarity to the nearest of {Path(file).name}",
             compute=partial(nearest_similarity, file),
             doc=f"Tanimoto similarity to the nearest molecule of {file}",
             bounds=(0.0, 1.0),
         )
-    if key.startswith(RDKIT):
-        if (descriptor := key.removeprefix(RDKIT)) not in _DESCRIPTORS:
+    if key.startswith(RDKIT_PREFIX):
+        if (descriptor := key.removeprefix(RDKIT_PREFIX)) not in _DESCRIPTORS:
             known = [known for known, _ in _DESCRIPTORS.values()]
-            raise UnknownNameError("RDKit descriptor", name.strip()[len(RDKIT) :], known)
+            raise UnknownNameError("RDKit descriptor", name.strip()[len(RDKIT_PREFIX) :], known)
         own, compute = _DESCRIPTORS[descriptor]
         return Property(
-            name=RDKIT + own, label=own, compute=compute, doc=f"RDKit's descriptor {own}"
+            name=RDKIT_PREFIX + own, label=own, compute=compute, doc=f"RDKit's descriptor {own}"
         )
     key = key.replace("-", "_")
     spelling = {known.lower(): known for known in PROPERTIES}
     if (key := ALIASES.get(key, key)) not in spelling:
-        known = [*PROPERTIES, RDKIT + "NAME", NEAREST + "FILE"]
+        known = [*PROPERTIES, RDKIT_PREFIX + "NAME", NEAREST_PREFIX + "FILE"]
         advice = "it is of a latent space: molvae explore density prints it"
-        raise UnknownNameError("property", name, known, advice if key in OF_A_SPACE else "")
+        raise UnknownNameError("property", name, known, advice if key in TYPICALITY_NAMES else "")
     return PROPERTIES[spelling[key]]
 
 
@@ -360,7 +361,7 @@ def score(
 
     Args:
         smiles: SMILES in any form.
-        names: Of properties, as `get_property` takes them.
+        names: Names of properties, as `get_property` takes them.
         workers: Processes; None for one per core when there are more than 2,000 molecules.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from molvae.chem.tables import (
-    SMILES,
+    SMILES_COLUMN,
     Table,
     build_table,
     names_smiles,
@@ -18,7 +18,8 @@ from molvae.chem.text_files import STDIN, decoded, fold, name_of, read_bytes, re
 from molvae.chem.workbooks import parquet_table, workbook_table
 from molvae.errors import DataError
 
-NAME = "name"  # column of the words after a SMILES in a list, and of the titles of an SDF file
+NAME_COLUMN = "name"
+"""Column of the words after a SMILES in a list, and of the titles of an SDF file."""
 KINDS = {
     "a text table": (".csv", ".tsv", ".tab"),
     "a list of SMILES": (".smi", ".smiles", ".ism", ".can"),
@@ -36,7 +37,7 @@ UNREAD = {
 
 
 def read_table(
-    source: str | Path, wanted: Iterable[str] = (SMILES,), *, lists: bool = False
+    source: str | Path, wanted: Iterable[str] = (SMILES_COLUMN,), *, lists: bool = False
 ) -> Table:
     """The rows of a file, or of standard input (`-`).
 
@@ -113,12 +114,12 @@ def text_kind(text: str, expected: str | None, wanted: Sequence[str], lists: boo
     first = found[0] if found else ""
     if re.match(r"sep=.$", first):
         return TABLE
-    names = {fold(one) for one in (*wanted, SMILES)}
+    names = {fold(one) for one in (*wanted, SMILES_COLUMN)}
     for separator in (",", ";", "\t"):
         cells = first.split(separator)
         folded = {fold(without_unit(cell.strip(' "'))) for cell in cells}
-        like = any(names_smiles(one) and not one.startswith(f"{SMILES} ") for one in folded)
-        if (like or folded & names) and (len(cells) > 1 or fold(first) != SMILES):
+        like = any(names_smiles(one) and not one.startswith(f"{SMILES_COLUMN} ") for one in folded)
+        if (like or folded & names) and (len(cells) > 1 or fold(first) != SMILES_COLUMN):
             return TABLE
     return LIST
 
@@ -127,11 +128,11 @@ def list_table(text: str, name: str) -> Table:
     """A list of SMILES; a first line that begins with "smiles" is the header."""
     lines = ((line, row.strip().split(maxsplit=1)) for line, row in enumerate(text.split("\n"), 1))
     rows = [(line, words) for line, words in lines if words]
-    header, has_header = [SMILES], False
-    if rows and rows[0][1][0].lower() == SMILES:
+    header, has_header = [SMILES_COLUMN], False
+    if rows and rows[0][1][0].lower() == SMILES_COLUMN:
         header, has_header = " ".join(rows.pop(0)[1]).split(), True
     if len(header) == 1 and any(len(words) > 1 for _, words in rows):
-        header.append(NAME)
+        header.append(NAME_COLUMN)
     if (n := len(header)) > 2:
         rows = [(line, " ".join(words).split(maxsplit=n - 1)) for line, words in rows]
     table = Table(name, header, rows, has_header=has_header)

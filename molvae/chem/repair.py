@@ -18,7 +18,7 @@ BRACKET = re.compile(
 class _Atom:
     token: str
     bond: str
-    """To the preceding atom; empty for a single bond."""
+    """Bond to the preceding atom; empty for a single bond."""
     before: int | None
     free: int
     """Free valence."""

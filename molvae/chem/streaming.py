@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from molvae.chem.datasets import DATASETS, locate
-from molvae.chem.readers import KINDS, LIST, NAME, PARQUET, TABLE, list_table, text_kind
-from molvae.chem.tables import ID, SMILES, Table, build_table, compound_column
+from molvae.chem.readers import KINDS, LIST, NAME_COLUMN, PARQUET, TABLE, list_table, text_kind
+from molvae.chem.tables import ID_COLUMN, SMILES_COLUMN, Table, build_table, compound_column
 from molvae.chem.text_files import decoded, records, separator_of
 from molvae.errors import DataError, MissingPackageError, UnknownNameError, reason_of, shown
 
@@ -28,9 +28,9 @@ class Row(NamedTuple):
     line: int
     """Line, from 1; in Parquet the number of the row."""
     name: str
-    """Its name in the source; the line if it has none."""
+    """Name in the source; the line if it has none."""
     smiles: str
-    """As written."""
+    """SMILES as written."""
     problem: str = ""
     """Why the record cannot be read; empty if it can."""
 
@@ -61,11 +61,13 @@ class _Columns:
         """Indices of the columns of molecules and of names in a table."""
         smiles = table.find_molecules() if self.smiles is None else table.column(self.smiles)
         if smiles is None:
-            raise DataError(table.lacks(SMILES))
+            raise DataError(table.lacks(SMILES_COLUMN))
         if self.name is not None:
             return smiles, table.column(self.name)
         found = compound_column(one for i, one in enumerate(table.header) if i != smiles)
-        return smiles, table.find(NAME, ID) if found is None else table.header.index(found)
+        return smiles, table.find(NAME_COLUMN, ID_COLUMN) if found is None else table.header.index(
+            found
+        )
 
 
 def read_slices(
@@ -153,7 +155,7 @@ def _text(file: Path, size: int, columns: _Columns) -> Iterator[Part]:
         with _opened(file) as lines:
             part = list(islice(lines, size))
             text = decoded(b"".join(part), name)
-            wanted = [one for one in (columns.smiles or SMILES, columns.name) if one]
+            wanted = [one for one in (columns.smiles or SMILES_COLUMN, columns.name) if one]
             kind = text_kind(text, expected, wanted, lists=True)
             if kind not in (TABLE, LIST) or expected not in (TABLE, LIST, None):
                 raise DataError(
@@ -163,7 +165,7 @@ def _text(file: Path, size: int, columns: _Columns) -> Iterator[Part]:
             separator = separator_of(text, name, wanted) if kind == TABLE else None
             blank = next((i for i, line in enumerate(part) if line.strip()), len(part))
             first = "".join(decoded(line, name) for line in part[blank : blank + 1])
-            has_header = kind == TABLE or first.lower().split()[:1] == [SMILES]
+            has_header = kind == TABLE or first.lower().split()[:1] == [SMILES_COLUMN]
             done, header = (blank + 1, first.rstrip("\n") + "\n") if has_header else (0, "")
             parse = partial(_parsed, name, header, separator, columns)
             parse("")  # a missing column is an error before anything is done
@@ -225,7 +227,7 @@ def _parsed(
                     raise DataError(table.lacks(wanted))
     else:
         table = build_table(records(text, separator, name), name, separator)
-    place, names = columns.find(table) if table.has_header else (0, table.find(NAME))
+    place, names = columns.find(table) if table.has_header else (0, table.find(NAME_COLUMN))
     found = {
         line: Row(line - above, "" if names is None else cells[names], cells[place])
         for line, cells in table.rows

@@ -9,12 +9,12 @@ from contextlib import suppress
 from rdkit import Chem, rdBase
 
 from molvae.chem.molecules import canonical, parse
-from molvae.chem.readers import NAME
-from molvae.chem.tables import SMILES, Table
+from molvae.chem.readers import NAME_COLUMN
+from molvae.chem.tables import SMILES_COLUMN, Table
 from molvae.chem.text_files import fold
 from molvae.errors import InvalidMoleculeError, shown
 
-CANNOT_ENCODE = "unreadable-drawing"
+UNREADABLE_DRAWING = "unreadable-drawing"
 """Stands for the SMILES of a molecule block that RDKit cannot read; not valid SMILES."""
 _FIELD = re.compile(r">[^<]*<([^>]*)>")
 
@@ -30,16 +30,18 @@ def sdf_table(text: str, name: str) -> Table:
         block, fields = _divided(line, lines, table)
         records.append((line, smiles_of(block), fields))
         if block[0].strip() and block[0].strip() not in fields.values():
-            title = NAME if not any(fold(field) == NAME for field in fields) else "title"
+            title = (
+                NAME_COLUMN if not any(fold(field) == NAME_COLUMN for field in fields) else "title"
+            )
             fields.setdefault(title, block[0].strip())
     header = {field: None for *_, fields in records for field in fields}
-    own = next((field for field in header if fold(field) == SMILES), None)
+    own = next((field for field in header if fold(field) == SMILES_COLUMN), None)
     columns = [field for field in header if field != own]
-    table.header, table.is_drawn = [SMILES, *columns], own is None
+    table.header, table.is_drawn = [SMILES_COLUMN, *columns], own is None
     for line, drawn, fields in records:
         smiles = fields.get(own or "", "") or drawn
         with suppress(InvalidMoleculeError):  # which are reported where molecules are parsed
-            if drawn not in ("", CANNOT_ENCODE, smiles) and not is_drawing_of(drawn, smiles):
+            if drawn not in ("", UNREADABLE_DRAWING, smiles) and not is_drawing_of(drawn, smiles):
                 said = f"the drawing is {shown(drawn)}, but its field {own} says {shown(smiles)}"
                 table.problem(line, said)
         table.rows.append((line, [smiles, *(fields.get(column, "") for column in columns)]))
@@ -96,7 +98,7 @@ def smiles_of(block: list[str]) -> str:
                     return Chem.MolToSmiles(mol)
             except Exception:  # RDKit raises various errors on damaged blocks
                 continue
-    return CANNOT_ENCODE
+    return UNREADABLE_DRAWING
 
 
 def is_drawing_of(drawn: str, smiles: str) -> bool:

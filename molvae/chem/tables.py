@@ -13,9 +13,9 @@ from molvae.chem.text_files import Record, fold
 from molvae.chem.values import number
 from molvae.errors import DataError, InvalidMoleculeError, MolvaeError, listed, shown
 
-SMILES = "smiles"  # name of the column of molecules
-TITLE_LINES = 20  # number of lines in which a header is looked for, to explain a missing column
-SAMPLED_ROWS = 1000  # number of rows from which the form of a column's cells is determined
+SMILES_COLUMN = "smiles"  # name of the column of molecules
+MAX_TITLE_LINES = 20  # number of lines in which a header is looked for, to explain a missing column
+MAX_SAMPLED_ROWS = 1000  # number of rows from which the form of a column's cells is determined
 
 
 @dataclass
@@ -103,13 +103,14 @@ class Table:
 
     def find_molecules(self) -> int | None:
         """The index of the column `smiles`, else of the only one whose name has that word."""
-        if (found := self.find(SMILES)) is not None:
+        if (found := self.find(SMILES_COLUMN)) is not None:
             return found
         places = [i for i, name in enumerate(self.header) if names_smiles(name)]
         if len(places) > 1:
             raise DataError(
-                f"{self.name} has no column {SMILES!r}, and several that may be meant: "
-                f"{shortened_list([self.header[i] for i in places])}; name one of them {SMILES}"
+                f"{self.name} has no column {SMILES_COLUMN!r}, and several that may be meant: "
+                f"{shortened_list([self.header[i] for i in places])}; name one of them "
+                f"{SMILES_COLUMN}"
             )
         if len(self.header) == 1 and places and "|" in self.header[0]:
             raise DataError(
@@ -162,10 +163,10 @@ class Table:
                 "; the first line must hold the names of the columns, with commas, semicolons or "
                 "tabs between them"
             )
-        elif SMILES in names:
+        elif SMILES_COLUMN in names:
             hint += (
-                f"; name the column of the molecules {SMILES}, or say which one it is (--column, "
-                "in a campaign --smiles-column)"
+                f"; name the column of the molecules {SMILES_COLUMN}, or say which one it is "
+                "(--column, in a campaign --smiles-column)"
             )
         return (
             f"{self.name} has no column {wanted}; its columns are: "
@@ -175,10 +176,12 @@ class Table:
     def _header_below(self, names: Sequence[str]) -> tuple[int, str] | None:
         """Line and cell of a wanted name below the header, as when a title stands above it."""
         wanted = {fold(name) for name in names}
-        rows = sorted([*self.rows[:TITLE_LINES], *self.misfits.items()])
+        rows = sorted([*self.rows[:MAX_TITLE_LINES], *self.misfits.items()])
 
         def is_wanted(name: str) -> bool:
-            return fold(without_unit(name)) in wanted or (SMILES in wanted and names_smiles(name))
+            return fold(without_unit(name)) in wanted or (
+                SMILES_COLUMN in wanted and names_smiles(name)
+            )
 
         return next(((n, one) for n, row in rows for one in row if is_wanted(one)), None)
 
@@ -190,10 +193,10 @@ class Table:
 
 def names_smiles(name: str) -> bool:
     """Whether a column's name has the word "smiles", as `canonical_smiles`."""
-    return SMILES in re.split(r"[^a-z]+", fold(name))
+    return SMILES_COLUMN in re.split(r"[^a-z]+", fold(name))
 
 
-ID = "id"  # name of the column of the numbers of trials
+ID_COLUMN = "id"  # name of the column of the numbers of trials
 COMPOUND_NAMES = re.compile(
     r"(note)?((compound|cmpd|cpd|molecule|mol|sample|registry|reg|corp(orate)?|batch|chembl)"
     r"(chembl)?(id|name|number|no|nr|code)?|name|title|id|code)"
@@ -209,7 +212,7 @@ def compound_column(names: Iterable[str]) -> str | None:
     """
     for name in names:
         key = re.sub(r"[^a-z]", "", name.lower())
-        if name != ID and COMPOUND_NAMES.fullmatch(key):
+        if name != ID_COLUMN and COMPOUND_NAMES.fullmatch(key):
             return name
     return None
 
@@ -241,9 +244,9 @@ def build_table(
                 broken.append((line, written[:n]))
             continue
         wrong.append((line, cells))
-        if len(table.misfits) < TITLE_LINES:
+        if len(table.misfits) < MAX_TITLE_LINES:
             table.misfits[line] = cells
-    sample = table.rows[: SAMPLED_ROWS if wrong else 0]
+    sample = table.rows[: MAX_SAMPLED_ROWS if wrong else 0]
     forms = [{_form(cells[i]) for _, cells in sample} for i in range(named)]
     for line, cells in wrong:
         table.problem(line, _misfit(cells, header[:named], forms, separator))
@@ -324,7 +327,7 @@ def _note_swallowed(table: Table, broken: Sequence[Record]) -> None:
     like a row if it has as many cells, each of the form of its column: a number, a word, several
     words, or nothing; or if all lines of the whole row, without its quotes, do.
     """
-    sample, separator = (*table.rows[:SAMPLED_ROWS], *broken), table.separator or ","
+    sample, separator = (*table.rows[:MAX_SAMPLED_ROWS], *broken), table.separator or ","
     forms = [
         {_form(cells[i].split("\n")[0]) for _, cells in sample} for i in range(len(table.header))
     ]

@@ -17,12 +17,12 @@ from molvae.errors import DataError, reason_of, shown, warn
 
 STDIN = "-"
 MAX_BYTES = 2**30  # largest size of a file, decompressed
-PART = 2**20  # bytes read at once
-MAX_RATIO = 100
+CHUNK_BYTES = 2**20  # bytes read at once
+MAX_DECOMPRESSION_RATIO = 100
 """Largest growth of a file by decompression; lists of molecules grow three to ten times."""
 SMALL_BYTES = 2**26  # decompressed size up to which any growth is allowed
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-SNIFFED_ROWS = 1000  # number of rows that decide the separator, if the header does not
+MAX_SNIFFED_ROWS = 1000  # number of rows that decide the separator, if the header does not
 Record = tuple[int, list[str]]  # first line of a row, counted from 1, and its cells
 
 
@@ -54,7 +54,7 @@ def _standard_input() -> IO[bytes]:
 
 def _unpacked(file: IO[bytes], name: str, *, packed: bool = False) -> bytes:
     data = bytearray()
-    while part := file.read(PART):
+    while part := file.read(CHUNK_BYTES):
         data += part
         if len(data) > MAX_BYTES:
             raise DataError(f"{name} is larger than {MAX_BYTES:,} bytes; split it")
@@ -62,9 +62,9 @@ def _unpacked(file: IO[bytes], name: str, *, packed: bool = False) -> bytes:
         return bytes(data)
     raw, found = io.BytesIO(data), bytearray()
     with gzip.GzipFile(fileobj=raw) as opened:
-        while part := opened.read(PART):
+        while part := opened.read(CHUNK_BYTES):
             found += part
-            if len(found) > min(MAX_BYTES, max(SMALL_BYTES, MAX_RATIO * raw.tell())):
+            if len(found) > min(MAX_BYTES, max(SMALL_BYTES, MAX_DECOMPRESSION_RATIO * raw.tell())):
                 raise DataError(
                     f"{name} has {len(data):,} bytes and unpacks to more than {len(found):,}; "
                     "unpack it and look whether it is what it should be, or split it"
@@ -147,7 +147,7 @@ def _header(text: str, separator: str) -> list[str]:
 
 
 def _consistent(text: str, separator: str) -> bool:
-    rows = islice(records(text, separator, ""), SNIFFED_ROWS + 1)
+    rows = islice(records(text, separator, ""), MAX_SNIFFED_ROWS + 1)
     try:
         return len({len(cells) for _, cells in rows if any(cell.strip() for cell in cells)}) == 1
     except DataError:

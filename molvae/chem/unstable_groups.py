@@ -11,9 +11,9 @@ from types import MappingProxyType
 
 _NOT_ACYL = "!$(N-C=[O,S,N]);!$(N-S=O);!$(N-a)"  # of a nitrogen: its lone pair is free
 _NO_HETERO = "!$(C[#7,#8,#16])"
-"""Of an imine's carbon: no amidine, imidate or the like."""
+"""Condition on an imine's carbon: no amidine, imidate or the like."""
 _NO_ACCEPTOR = "!$(C[C,S]=[O,N]);!$(CC#N);!$(C[N+]=O)"
-"""Of an alkene's carbon: nothing that draws electrons, so no vinylogous amide or acid."""
+"""Condition on an alkene's carbon: nothing draws electrons, so no vinylogous amide or acid."""
 _AMINE = "NX3,NX4"  # a nitrogen with or without a charge
 _ACYL = "$(N-C=[O,S]),$(N-S(=O)=O);!$(N-a)"  # of a nitrogen: an amide or sulfonamide
 
@@ -252,4 +252,4 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "four-membered acetal": "[#8,#16;r4]~[r4]~[#7,#8,#16;r4]",
     }
 )
-"""SMARTS by name."""
+"""SMARTS of unstable groups by name."""

@@ -128,9 +128,9 @@ _MISTAKES = (
 )
 """Patterns of texts that are no numbers, in any case, and the reasons."""
 
-FAILED = ("failed", "nan")  # texts of failed measurements, in any case
+FAILED_TEXTS = ("failed", "nan")  # texts of failed measurements, in any case
 
-NO_VALUE = (
+MISSING_TEXTS = (
     *("", "-", "--", "\u2013", "\u2014", "n.d.", "n.d", "nd", "n/d", "n.a.", "n.a", "na", "n/a"),
     *("#n/a", "n.t.", "nt", "n/t", "none", "null", "not determined", "not tested", "not measured"),
 )
@@ -192,9 +192,9 @@ def parse_measurement(
         ValueError: As for `number`.
     """
     written = " ".join(text.split()).lower()
-    if written in NO_VALUE[: None if alone else 1]:
+    if written in MISSING_TEXTS[: None if alone else 1]:
         return None
-    if written in FAILED:
+    if written in FAILED_TEXTS:
         return math.nan
     if found := _CENSORED.fullmatch(text.strip()):
         limit = number(found[2], decimal_comma=decimal_comma, sign=found[1])
@@ -206,7 +206,7 @@ def parse_measurement(
 
 def is_word(text: str) -> bool:
     """Whether a text stands for a missing value or a failed measurement."""
-    return " ".join(text.split()).lower() in (*NO_VALUE, *FAILED)
+    return " ".join(text.split()).lower() in (*MISSING_TEXTS, *FAILED_TEXTS)
 
 
 def operator_of(sign: str) -> Operator:

@@ -10,7 +10,14 @@ from contextlib import contextmanager
 from datetime import datetime, time
 from typing import TYPE_CHECKING, Any
 
-from molvae.chem.tables import ID, SMILES, Table, build_table, shortened_list, without_unit
+from molvae.chem.tables import (
+    ID_COLUMN,
+    SMILES_COLUMN,
+    Table,
+    build_table,
+    shortened_list,
+    without_unit,
+)
 from molvae.chem.text_files import MAX_BYTES, Record, fold
 from molvae.errors import DataError, MissingPackageError, shown
 
@@ -116,13 +123,13 @@ def frame_molecules(frame: pd.DataFrame) -> Iterator[str]:
     named = frame.reset_index() if any(frame.index.names) else frame
     table = Table("the DataFrame", [str(name) for name in named.columns], [])
     if (place := table.find_molecules()) is None:
-        raise DataError(table.lacks(SMILES))
+        raise DataError(table.lacks(SMILES_COLUMN))
     return iter(named.iloc[:, place])
 
 
 def frame_rows(frame: pd.DataFrame) -> dict[Any, dict[str, Any]]:
     """The rows of a DataFrame as mappings, by its column `id` or else its index."""
-    by_id = frame.set_index(ID) if ID in frame.columns else frame
+    by_id = frame.set_index(ID_COLUMN) if ID_COLUMN in frame.columns else frame
     return dict(zip(by_id.index, by_id.to_dict("records"), strict=True))
 
 

@@ -111,9 +111,9 @@ def ask(
 
     Columns are id, smiles and percentile (how typical a molecule is of the model, from 0 to 100,
     see molvae explore density); the predicted value with the ends of its 90 % interval; similarity
-    to the nearest measured molecule; kappa, the weight of the uncertainty; origin, the strategy and
-    its operator; findings, e.g. structural alerts. TSV also has the nearest measured molecule and
-    the parents, the molecules that it was made from.
+    to the nearest measured molecule; kappa, the weight of the predicted std; origin, the strategy
+    and its operator; findings, e.g. structural alerts. TSV also has the nearest measured molecule
+    and the parents, the molecules that it was made from.
 
     Create a laboratory campaign with --create and the settings of molvae optimize, e.g.
     --create --objective manual:pIC50 --direction maximize --start measured.csv. Initial molecules
@@ -205,7 +205,7 @@ def _create(
 def _specs(settings: Mapping[str, Any]) -> set[str]:
     """Code that the settings name: users who name it know that it runs."""
     from molvae.objectives.parsing import parse_constraint, parse_objective
-    from molvae.objectives.program import COMMAND, with_pattern
+    from molvae.objectives.program import COMMAND_PREFIX, with_pattern
 
     objective, command = settings.get("objective", ()), settings.get("command")
     objective = (objective,) if isinstance(objective, str) else objective
@@ -215,7 +215,7 @@ def _specs(settings: Mapping[str, Any]) -> set[str]:
     strategy = settings.get("strategy", "")
     own = [part.partition("=")[2] for part in strategy.partition(":")[2].split(",")]
     command = with_pattern(command, settings.get("pattern")) if command else None
-    return {*specs, *([] if command is None else [COMMAND + command]), strategy, *own}
+    return {*specs, *([] if command is None else [COMMAND_PREFIX + command]), strategy, *own}
 
 
 def _create_or_resume(

@@ -230,7 +230,7 @@ def ascend(
     file: InFile = "-",
     /,
     *,
-    climb: Signed,
+    target: Signed,
     data: Data = None,
     n: Molecules = 2000,
     step: float = 0.25,
@@ -251,35 +251,35 @@ def ascend(
 
     Args:
         file: Molecules to start at; standard input by default.
-        climb: A property that the model has a head for, QED, or with a minus before it to go down,
+        target: A property that the model has a head for, QED, or with a minus before it to go down,
             -SAS; with --data any property, or a column of that file; or a campaign file, to all of
             whose values a Gaussian process is fitted.
         step: Largest length of a step, in z.
         steps: Maximum number of steps.
         min_percentile: Density percentile, from 0 to 100, that no path falls below.
     """
-    figure = _check_figure(figure, overwrite, space, file, climb, data)
+    figure = _check_figure(figure, overwrite, space, file, target, data)
     import pandas as pd
 
     from molvae import analysis
 
     loaded = _load(space)
-    target: Any = climb
+    goal: Any = target
     if data is not None:
-        names = [climb.removeprefix("-")]
+        names = [target.removeprefix("-")]
         (found,) = _directions(loaded, names, data, n, seed, column, skip_invalid)
         say(_about(found))
-        target = -found if climb.startswith("-") else found
-    elif climb.removeprefix("-") not in loaded.properties:
-        if not is_record(climb):
+        goal = -found if target.startswith("-") else found
+    elif target.removeprefix("-") not in loaded.properties:
+        if not is_record(target):
             what = f"property head of {space}, and no campaign file,"
-            raise UnknownNameError(what, climb, loaded.properties)
-        with _open(climb, loaded) as campaign:
-            target = analysis.campaign_target(campaign)
+            raise UnknownNameError(what, target, loaded.properties)
+        with _open(target, loaded) as campaign:
+            goal = analysis.campaign_target(campaign)
     molecules = read_smiles(file, skip_invalid=skip_invalid, column=column)
     molecules = only_encodable(loaded, molecules) if skip_invalid else molecules
     paths = analysis.gradient_ascent(
-        loaded, molecules, target, step=step, steps=steps, min_percentile=min_percentile,
+        loaded, molecules, goal, step=step, steps=steps, min_percentile=min_percentile,
         properties=properties,
     )  # fmt: skip
     tables = [path.table() for path in paths]

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from molvae.chem.measurements import (
-    OPERATOR,
+    OPERATOR_SUFFIX,
     columns_of,
     has_decimal_comma,
     mean_values,
@@ -23,7 +23,7 @@ from molvae.chem.measurements import (
     without_failures,
 )
 from molvae.chem.tables import Table
-from molvae.chem.values import NO_VALUE, Censored, not_a_number, number
+from molvae.chem.values import MISSING_TEXTS, Censored, not_a_number, number
 from molvae.cli.terminal import say
 from molvae.config import check_seed, whole_number
 from molvae.errors import DataError, InvalidMoleculeError, listed, shown
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
 
 
-ASKED = ("id", "smiles", "percentile")  # columns of the table that `ask` prints
+ASK_COLUMNS = ("id", "smiles", "percentile")  # columns of the table that `ask` prints
 
 
 def read_smiles(file: str, *, skip_invalid: bool, column: str | None = None) -> list[str]:
@@ -154,7 +154,7 @@ class MeasuredRow:
 
     id: int
     values: dict[str, list[float | Censored] | None]
-    """By name: measurements; None: the measurement failed."""
+    """Measurements by name; None: the measurement failed."""
     errors: dict[str, float]
     """Standard errors by name, as far as given."""
     message: str
@@ -200,8 +200,15 @@ def read_measurements(
     beside = columns_of(table, names, "error" if alone else "{}_error", own="{}_error")
     message, drawings = table.find("message"), table.find_molecules()
     signs = {name: operators_of(table, name, alone=alone) for name in names}
-    used = {ids, *places.values(), *beside.values(), message, drawings, *map(table.find, ASKED)}
-    used |= {table.find(f"{name}_{OPERATOR}") for name in names}
+    used = {
+        ids,
+        *places.values(),
+        *beside.values(),
+        message,
+        drawings,
+        *map(table.find, ASK_COLUMNS),
+    }
+    used |= {table.find(f"{name}_{OPERATOR_SUFFIX}") for name in names}
     values = {name: measured_values(table, at, signs[name]) for name, at in places.items()}
     errors = {name: standard_errors(table, at, values[name]) for name, at in beside.items()}
     told, seen, status = list[MeasuredRow](), dict[int, int](), table.find("status")
@@ -228,7 +235,7 @@ def read_measurements(
         own = (known or {}).get(id_, {})
         if known is not None and not own:
             table.problem(line, f"trial {id_} is not in the campaign")
-        elif own and drawings is not None and cells[drawings].lower() not in (*NO_VALUE, "?"):
+        elif own and drawings is not None and cells[drawings].lower() not in (*MISSING_TEXTS, "?"):
             _check_molecule(table, line, id_, cells[drawings], own["smiles"])
         row = MeasuredRow(
             id=id_,
@@ -264,7 +271,7 @@ def _message(cells: Sequence[str], place: int | None, values: Collection[int]) -
     if place is not None and cells[place]:
         return cells[place]
     said = [cells[value] for value in values]
-    return "; ".join(text for text in said if text.lower() in NO_VALUE and text)
+    return "; ".join(text for text in said if text.lower() in MISSING_TEXTS and text)
 
 
 def _check_molecule(table: Table, line: int, id_: int, given: str, smiles: str) -> None:
@@ -288,7 +295,7 @@ def _check_molecule(table: Table, line: int, id_: int, given: str, smiles: str) 
 
 
 def parse_conditions(text: str) -> dict[str, float]:
-    """Numbers by name.
+    """Conditions as numbers by name.
 
     >>> parse_conditions("logP=2.5, QED=0.9")
     {'logP': 2.5, 'QED': 0.9}

@@ -138,7 +138,9 @@ def properties(
     file: InFile = "-",
     /,
     *,
-    names: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    properties: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)
+    ] = (),
     column: Column = None,
     summary: Switch = False,
     skip_invalid: Switch = False,
@@ -148,17 +150,17 @@ def properties(
 
     Args:
         file: Molecules, or the name of a data set; standard input by default.
-        names: Properties, e.g. logP MW rdkit:BertzCT; by default all but RDKit's descriptors.
+        properties: Properties, e.g. logP MW rdkit:BertzCT; by default all but RDKit's descriptors.
         summary: Print mean and standard deviation of each property instead.
         skip_invalid: Count texts that are no molecules; their rows have the reason.
         workers: Processes; one per core by default if there are many molecules.
     """
     from molvae.chem.datasets import read_molecules
-    from molvae.chem.properties import properties
+    from molvae.chem.properties import properties as compute
 
     source, place = read_molecules(file, column)
     texts = [cells[place] for _, cells in source.rows]
-    table = properties(texts, names or None, workers=workers)
+    table = compute(texts, properties or None, workers=workers)
     lines = [line for line, _ in source.rows]
     bad = [(line, e) for line, e in zip(lines, table["error"], strict=True) if e]
     if not skip_invalid:
@@ -173,7 +175,7 @@ def properties(
     if summary:
         numbers = table.drop(columns=["smiles", "error"])
         rows = [(k, int(v.count()), float(v.mean()), float(v.std())) for k, v in numbers.items()]
-        print_table(("property", "molecules", "mean", "sd"), rows)
+        print_table(("property", "molecules", "mean", "std"), rows)
     else:
         print_table(list(table.columns), table.itertuples(index=False))
 

@@ -210,15 +210,15 @@ def _derived(campaign: Campaign) -> set[str]:
     from molvae.campaign.history import COLUMN_ALIASES, derived_columns
     from molvae.objectives.parsing import all_told_names
     from molvae.objectives.trial_columns import (
-        EARLIER,
-        FIDELITY,
+        EARLIER_FAILURES_COLUMN,
+        FIDELITY_COLUMN,
         PREDICTION_COLUMNS,
         REASON_COLUMNS,
     )
 
     problem = campaign.problem
-    names = {*problem.value_names, *([FIDELITY] if problem.fidelities else [])}
-    names |= {*derived_columns(campaign.trials, problem), EARLIER}
+    names = {*problem.value_names, *([FIDELITY_COLUMN] if problem.fidelities else [])}
+    names |= {*derived_columns(campaign.trials, problem), EARLIER_FAILURES_COLUMN}
     names |= {*REASON_COLUMNS, *(f"{n}_{p}" for n in problem.names for p in PREDICTION_COLUMNS)}
     old = {name for name, now in COLUMN_ALIASES.items() if now in names}
     return (names | old) - {*problem.measured, *all_told_names(problem)}
@@ -243,7 +243,10 @@ def retry(
     /,
     *,
     message: str | None = None,
-    trial: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative_iterable=())] = (),
+    trial: Annotated[
+        tuple[int, ...],
+        Parameter(consume_multiple=True, negative_iterable=(), show_default=False),
+    ] = (),
 ) -> None:
     """Make failed trials pending again and print them as TSV.
 

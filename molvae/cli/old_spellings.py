@@ -34,16 +34,23 @@ FLAGS = _training_flags() | {
     "--allow-equal": "--allow-constant",
     "--no-allow-equal": "--no-allow-constant",
     "--waiting": "--pending",
+    "--names": "--properties",
+    "--climb": "--target",
 }
 EXPLORE_FLAGS = {
-    "--names": "--properties",
     "--place": "--overlay",
     "--colour": "--color",
     "--keep": "--min-percentile",
     "--k": "--n-samples",
 }
-"""Flags of the commands `EXPLORE` alone; others have flags of these names."""
-EXPLORE = ("explore", "interpolate", "neighbors", "neighbours", "density")
+FLAGS_OF_COMMANDS = {
+    **dict.fromkeys(
+        ("explore", "interpolate", "neighbors", "neighbours", "density"), EXPLORE_FLAGS
+    ),
+    "prepare": {"--keep": "--keep-columns"},
+    "evaluate": {"--draws": "--posteriors"},
+}
+"""Old flags of some commands; others have flags of these names."""
 SEVERAL_VALUES = ("--goals", "--limits")  # that took several values; now the flag is repeated
 KINDS = {"straight": "linear", "spherical": "slerp"}
 VALUES = {"--direction": CHOICE_ALIASES, "--combine": CHOICE_ALIASES, "--kind": KINDS}
@@ -60,8 +67,10 @@ def current_words(words: Sequence[str]) -> list[str]:
     ['optimize', 'q.db', '--direction', 'maximize', '--combine=desirability']
     >>> current_words(["explore", "map", "qm9", "--colour=QED"])
     ['explore', 'map', 'qm9', '--color=QED']
+    >>> current_words(["prepare", "m.csv", "d", "--keep", "pIC50"])
+    ['prepare', 'm.csv', 'd', '--keep-columns', 'pIC50']
     """
-    flags = FLAGS | (EXPLORE_FLAGS if words and words[0] in EXPLORE else {})
+    flags = FLAGS | FLAGS_OF_COMMANDS.get(words[0] if words else "", {})
     found, several = list[str](), ""
     for before, word in zip(["", *words], words, strict=False):
         flag, equals, value = word.partition("=")

@@ -8,12 +8,12 @@ from textwrap import wrap
 
 from molvae.errors import visible
 
-DIGITS = 4
-LEAST_SMILES = 24
+N_DIGITS = 4
+MIN_SMILES_WIDTH = 24
 """Width of a column of molecules from which on it stays in its row."""
-LEAST_TEXT = 12
+MIN_TEXT_WIDTH = 12
 """Width to which other texts are folded, if the table is too wide."""
-GAP = "  "
+COLUMN_GAP = "  "
 
 
 def table_lines(header: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> list[str]:
@@ -44,7 +44,7 @@ def table_lines(header: Sequence[str], rows: Sequence[Sequence[object]], width: 
         line
         for row in cells
         for name, cell in zip(names, row, strict=True)
-        for line in _indented(f"{name:<{longest}}{GAP}", cell, width)
+        for line in _indented(f"{name:<{longest}}{COLUMN_GAP}", cell, width)
     ]
 
 
@@ -52,7 +52,7 @@ def _cell(value: object) -> str:
     if value is None or (isinstance(value, float) and value != value):
         return ""
     if isinstance(value, float):
-        text = f"{value:.{DIGITS}g}"
+        text = f"{value:.{N_DIGITS}g}"
         return f"{value:.0f}" if "e" in text and 1 <= abs(value) < 1e6 else text
     return visible(" ".join(str(value).split()))
 
@@ -74,10 +74,10 @@ def _grid(
     ]
     numbers = [all(re.fullmatch(r"[-+.\deinfa]*", cell) for cell in column) for column in columns]
     least = [
-        w if number else min(w, LEAST_SMILES if i == flexible else LEAST_TEXT)
+        w if number else min(w, MIN_SMILES_WIDTH if i == flexible else MIN_TEXT_WIDTH)
         for i, (w, number) in enumerate(zip(widths, numbers, strict=True))
     ]
-    free = width - len(GAP) * (len(names) - 1)
+    free = width - len(COLUMN_GAP) * (len(names) - 1)
     if sum(least) > free:
         return None
     order = sorted(range(len(names)), key=lambda i: (i == flexible, widths[i]))
@@ -90,7 +90,7 @@ def _grid(
         height = max(map(len, row))
         padded = [[*cell, *[""] * (height - len(cell))] for cell in row]
         return [
-            GAP.join(
+            COLUMN_GAP.join(
                 f"{cell[k]:>{w}}" if number else f"{cell[k]:<{w}}"
                 for cell, w, number in zip(padded, least, numbers, strict=True)
             ).rstrip()
@@ -106,7 +106,9 @@ def _grid(
     for place, row in enumerate(cells):
         found += lines_of([_folded(cell, w) for cell, w in zip(row, least, strict=True)])
         found += (
-            [f"{GAP}{part}" for part in _folded(below[place], width - len(GAP))] if below else []
+            [f"{COLUMN_GAP}{part}" for part in _folded(below[place], width - len(COLUMN_GAP))]
+            if below
+            else []
         )
     return found
 

@@ -35,10 +35,10 @@ Config = TypeVar("Config")
 Advance = Callable[[int, str], None]
 
 STDIN = "<stdin>"  # cyclopts takes a lone `-` for an option, so it travels under this name
-NUMBERS = {int: r"[+-]?[0-9]+", float: r"[^_]*"}  # texts read as they are meant
+NUMBER_PATTERNS = {int: r"[+-]?[0-9]+", float: r"[^_]*"}  # texts read as they are meant
 _as_tsv: ContextVar[bool] = ContextVar("as_tsv", default=False)
-STDERR = 2  # the last of the descriptors of standard streams
-SILENCE = 30.0  # seconds between two lines of progress where there is no terminal
+STDERR_DESCRIPTOR = 2  # the last of the descriptors of standard streams
+PROGRESS_SECONDS = 30.0  # seconds between two lines of progress where there is no terminal
 
 
 def _from_stdin(_: Any, tokens: Sequence[Token]) -> str:
@@ -60,7 +60,7 @@ def check_numbers(_: App, __: Sequence[str], arguments: ArgumentCollection) -> N
     """
     for argument in arguments:
         kinds = {*(get_args(argument.hint) or [argument.hint])} - {type(None), Ellipsis}
-        pattern = NUMBERS.get(min(kinds)) if len(kinds) == 1 else None
+        pattern = NUMBER_PATTERNS.get(min(kinds)) if len(kinds) == 1 else None
         for token in argument.tokens if pattern else ():
             if not re.fullmatch(str(pattern), token.value):
                 raise CoercionError(argument=argument, token=token, target_type=min(kinds))
@@ -73,7 +73,7 @@ Signed = Annotated[str, Parameter(allow_leading_hyphen=True)]
 """A text that may begin with a minus, and is no option for that: `-SAS`, `-7.31;-7.5`."""
 Count = Annotated[int, Parameter(name=["--n", "-n"])]
 Flat = Parameter(name="*")
-"""Of a dataclass of flags: without its own name before theirs."""
+"""Parameter of a dataclass whose flags are not prefixed with its own name."""
 
 
 def flags(kind: type[Config]) -> type[Config]:
@@ -89,7 +89,7 @@ def flags(kind: type[Config]) -> type[Config]:
         if is_dataclass(hint):
             made.append((one.name, flags(hint), field(default=None)))  # type: ignore[arg-type]
             continue
-        hidden = any(default is empty for empty in (MISSING, None, False)) or default == ()
+        hidden = any(default is empty for empty in (MISSING, None, False)) or default in ((), "")
         help_ = Parameter(
             name=one.metadata.get("flag"),
             show_default=False if hidden else str(default),
@@ -105,7 +105,7 @@ def flags(kind: type[Config]) -> type[Config]:
 
 
 def given(flags: Any) -> dict[str, Any]:
-    """What was set of the flags, tables inside included."""
+    """Flags that were set, by name, nested ones included."""
     if flags is None:
         return {}
     values = {one.name: getattr(flags, one.name) for one in fields(flags)}
@@ -201,7 +201,7 @@ def _lines(total: int) -> Advance:
 
     def advance(done: int, text: str) -> None:
         nonlocal last
-        if (now := time.monotonic()) - last >= SILENCE:
+        if (now := time.monotonic()) - last >= PROGRESS_SECONDS:
             last = now
             say(f"{done}/{total}  {text}")
 
@@ -256,7 +256,7 @@ def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> i
     Args:
         app: The commands.
         tokens: The command line.
-        interrupted: By command: how to continue after Ctrl-C.
+        interrupted: How to continue after Ctrl-C, by command.
 
     Returns:
         The exit status: 0; 1 for an error; 2 for usage; 130 after Ctrl-C; 143 after SIGTERM; 141
@@ -293,7 +293,7 @@ def _open_streams() -> Iterator[None]:
     printed. Characters that its encoding does not have are written as escapes. Whatever cannot be
     written at the end is dropped, since Python would try again at exit.
     """
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR_DESCRIPTOR:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
     handlers = dict[str, str | None]()

@@ -152,7 +152,7 @@ def evaluate(
     data: InFile = "zinc250k",
     n: Count = 1000,
     samples: int = 10_000,
-    draws: int = 500,
+    posteriors: int = 500,
     fcd: bool = True,
     seed: int = 0,
     json: Switch = False,
@@ -168,7 +168,7 @@ def evaluate(
             relative to its training molecules. Or a file of molecules, all of which are used.
         n: Test molecules to measure on, a random choice; all if there are fewer.
         samples: Molecules to generate in each of four ways; 0 for none.
-        draws: Test molecules from whose posteriors many samples are decoded each.
+        posteriors: Test molecules from whose posteriors many samples are decoded each.
         fcd: Compute the Frechet ChemNet distance, which takes longest; needs the package fcd.
         seed: Random seed.
         json: Print JSON instead of a table.
@@ -193,16 +193,22 @@ def evaluate(
     test, training = test_split(data, n, seed, skip_invalid)
     loaded = latent.load(space)
     found = metrics.evaluate(
-        loaded, test, n_samples=samples, n_draws=draws, seed=seed, training=training, fcd=fcd
+        loaded,
+        test,
+        n_samples=samples,
+        n_posteriors=posteriors,
+        seed=seed,
+        training=training,
+        fcd=fcd,
     )
     if json:
         print(dumps(finite(found), indent=2))
     else:
         print_table(("measure", "value"), found.items())
     if out is not None:
-        about = {"fingerprint": loaded.fingerprint, "versions": versions()}
-        arguments = {"run": space, "data": data, "samples": samples, "draws": draws, "seed": seed}
-        content = {"about": about | arguments, "result": finite(found)}
+        arguments = {"samples": samples, "posteriors": posteriors, "seed": seed}
+        about = {"fingerprint": loaded.fingerprint, "versions": versions(), "space": space}
+        content = {"about": about | {"data": data} | arguments, "result": finite(found)}
         with replacing(out, MEASURES, overwrite=overwrite) as draft:
             draft.write_text(dumps(content, indent=1) + "\n", encoding="utf-8")
     if figure is not None:

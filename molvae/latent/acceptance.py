@@ -26,14 +26,14 @@ from molvae.errors import CheckpointError
 
 Array = NDArray[np.float64]
 
-FILE = "acceptance.safetensors"
+FILE_NAME = "acceptance.safetensors"
 """Name of the file in a model folder."""
 N_TRAINING, N_GENERATED = 60_000, 24_000
 """Molecules of either kind that the ratio is learned from."""
-LIMITS = (0.8, 0.99)
+RATIO_QUANTILES = (0.8, 0.99)
 """Quantiles of the ratio, of both stages, above which molecules are accepted for certain: a smaller
 one accepts more and corrects less."""
-STRENGTHS = (0.01, 1.0)
+INVERSE_REGULARIZATION = (0.01, 1.0)
 """Inverse strength of the regularization, of both stages."""
 _EXTRA = tuple(name for name in DEFAULT_PROPERTIES if name not in DESCRIPTORS)
 _COLUMNS = [[*DESCRIPTORS, *_EXTRA].index(name) for name in DEFAULT_PROPERTIES]
@@ -49,15 +49,15 @@ class Acceptance:
     """
 
     mean: Array
-    """Of the features among training molecules, `d`."""
+    """Means of the features among training molecules, `d`."""
     scale: Array
-    """Standard deviations, `d`."""
+    """Standard deviations of the features among training molecules, `d`."""
     quadratic: Array
-    """A, `2 x d x d`."""
+    """Quadratic terms A of both stages, `2 x d x d`."""
     linear: Array
-    """b, `2 x d`."""
+    """Linear terms b of both stages, `2 x d`."""
     constant: Array
-    """c, `2`."""
+    """Constants c of both stages, `2`."""
 
     @classmethod
     def fit(
@@ -77,7 +77,9 @@ class Acceptance:
         x, y = (x - mean) / scale, (y - mean) / scale
         weights, stages = np.ones(len(y)), []
         everything = list(range(x.shape[1]))
-        for columns, limit, strength in zip((everything, _COLUMNS), LIMITS, STRENGTHS, strict=True):
+        for columns, limit, strength in zip(
+            (everything, _COLUMNS), RATIO_QUANTILES, INVERSE_REGULARIZATION, strict=True
+        ):
             stage = _log_ratio(x, y, weights, columns, strength)
             values = _quadratic(y, *stage)
             order = np.argsort(values)
@@ -102,7 +104,7 @@ class Acceptance:
         """Write the file of a model folder."""
         from safetensors.numpy import save
 
-        (folder / FILE).write_bytes(save(asdict(self)))
+        (folder / FILE_NAME).write_bytes(save(asdict(self)))
 
     @classmethod
     def load(cls, folder: Path) -> Acceptance | None:
@@ -113,7 +115,7 @@ class Acceptance:
         """
         from safetensors.numpy import load_file
 
-        path = folder / FILE
+        path = folder / FILE_NAME
         if not path.is_file():
             return None
         try:

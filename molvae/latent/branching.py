@@ -12,14 +12,14 @@ from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.chem.representations import Representation
 from molvae.config import check_seed, later_seed
 from molvae.errors import ConfigError
-from molvae.latent.conversion import BATCH, check_vectors, pad, to_molecule
+from molvae.latent.conversion import BATCH_SIZE, check_vectors, pad, to_molecule
 from molvae.model.decoding import branch as branch_rows
 from molvae.model.isolation import isolated
 
 if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
 
-NOISE = 0.1  # noise level that the decoder is told; 0 for models without noise conditioning
+NOISE_LEVEL = 0.1  # noise level that the decoder is told; 0 for models without noise conditioning
 N_CHOICES, TEMPERATURE = 6, 3.0
 """Likeliest tokens among which the new one is sampled, and the temperature of the sample."""
 
@@ -57,14 +57,14 @@ def branch(
     u = torch.rand(len(rows), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     places = (u * torch.tensor([len(row) for row in rows], dtype=torch.float64)).long()
     found: list[Branch] = []
-    for start in range(0, len(rows), BATCH):
-        part = slice(start, start + BATCH)
+    for start in range(0, len(rows), BATCH_SIZE):
+        part = slice(start, start + BATCH_SIZE)
         ids, log_prob = branch_rows(
             space.model,
             z[part].float().to(space.device),
             pad(rows[part], space.device),
             places[part].to(space.device),
-            noise=NOISE if space.config.noise_conditioning else 0.0,
+            noise=NOISE_LEVEL if space.config.noise_conditioning else 0.0,
             n_choices=N_CHOICES,
             temperature=TEMPERATURE,
             seed=later_seed(seed, start),

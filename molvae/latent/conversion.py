@@ -27,7 +27,7 @@ from molvae.model.decoding import decode
 if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
 
-BATCH = 512  # molecules that go through the network together
+BATCH_SIZE = 512  # molecules that go through the network together
 
 
 class TokenIds:
@@ -76,8 +76,8 @@ def map_molecules(
     found = torch.full((len(rows), width), torch.nan, dtype=torch.float64)
     # Sorted by length, so that batches hold little padding.
     known = sorted(((i, row) for i, row in enumerate(rows) if row), key=lambda one: len(one[1]))
-    for start in range(0, len(known), BATCH):
-        places, few = zip(*known[start : start + BATCH], strict=True)
+    for start in range(0, len(known), BATCH_SIZE):
+        places, few = zip(*known[start : start + BATCH_SIZE], strict=True)
         ids = pad(few, space.device)
         with torch.inference_mode():
             made = work(ids)
@@ -115,7 +115,7 @@ def write_tokens(
     """
     check_sampling(space, noise, temperature)
     rows, confidence = list[list[str]](), list[float]()
-    for part in torch.split(z, BATCH):
+    for part in torch.split(z, BATCH_SIZE):
         code = part.float().to(space.device)
         decoded = decode(space.model, code, noise=noise, temperature=temperature, seed=seed)
         written = [space.vocabulary.decode(row) for row in decoded.ids.tolist()]

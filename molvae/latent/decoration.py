@@ -33,7 +33,7 @@ from molvae.errors import (
     shown,
     warn,
 )
-from molvae.latent.conversion import BATCH, check_sampling, pad, try_token_ids
+from molvae.latent.conversion import BATCH_SIZE, check_sampling, pad, try_token_ids
 from molvae.latent.generation import RESAMPLE_SEED_STEP
 from molvae.model.decoding import decode
 from molvae.model.isolation import isolated
@@ -70,7 +70,7 @@ def decorate(
     """New molecules that hold a scaffold.
 
     Args:
-        space: Of a model of SMILES.
+        space: Space of a model of SMILES.
         scaffold: SMILES with attachment points, as `c1ccc([*:1])nc1[*:2]`, each of which gets a
             group or a hydrogen; or without, where up to two hydrogens at random places are
             replaced.
@@ -119,7 +119,7 @@ def link(
     the errors are as for `decorate`.
 
     Args:
-        space: Of a model of SMILES.
+        space: Space of a model of SMILES.
         first: SMILES with one attachment point, or with none for a random place.
         second: SMILES of the other fragment, with or without an attachment point.
         noise: See `decorate`.
@@ -338,7 +338,7 @@ def _points(mol: Chem.Mol) -> list[int]:
 def likeliest_prefixes(
     space: LatentSpace, cores: Iterable[str], seed: int, orders: int | None = None
 ) -> dict[str, str]:
-    """By core, the text that ends where a group is to be attached and that the decoder likes best.
+    """The likeliest text of each core that ends where a group is to be attached.
 
     A core of which no order of atoms was found that ends so is left out. `orders` are tried for
     each core, by default `N_ORDERS` in all.
@@ -370,8 +370,8 @@ def _ends_with_point(text: str) -> bool:
 def _nats(space: LatentSpace, rows: Sequence[Sequence[int]]) -> list[float]:
     """-log p of rows under the decoder as a language model, nats."""
     found: list[float] = []
-    for i in range(0, len(rows), BATCH):
-        ids = pad([tuple(row) for row in rows[i : i + BATCH]], space.device)
+    for i in range(0, len(rows), BATCH_SIZE):
+        ids = pad([tuple(row) for row in rows[i : i + BATCH_SIZE]], space.device)
         z = torch.zeros(len(ids), space.dim, device=space.device)
         level = torch.full((len(ids),), float(space.config.noise_conditioning), device=space.device)
         with torch.inference_mode():
@@ -389,9 +389,9 @@ def _tails(
 ) -> list[tuple[str, float]]:
     """What the decoder writes after each text at its vector, and the mean log-probability."""
     tails = []
-    for i in range(0, len(starts), BATCH):
-        rows = [_ids(space, text) for text in starts[i : i + BATCH]]
-        code = z[i : i + BATCH].float().to(space.device)
+    for i in range(0, len(starts), BATCH_SIZE):
+        rows = [_ids(space, text) for text in starts[i : i + BATCH_SIZE]]
+        code = z[i : i + BATCH_SIZE].float().to(space.device)
         made = decode(
             space.model,
             code,

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 N_REFERENCE_MOLECULES, REFERENCE_SEED = 500, 0
 """Generated molecules whose codes others are compared with."""
-FILE = "reference.safetensors"
+FILE_NAME = "reference.safetensors"
 """Name of the file in a model folder that holds the log-densities of these codes."""
-DENSITY_BATCH = 4096  # vectors that go through the prior together
+DENSITY_BATCH_SIZE = 4096  # vectors that go through the prior together
 
 
 @isolated()
@@ -106,7 +106,7 @@ def log_density(prior: Prior, z: Tensor) -> Tensor:
     # The weights of the prior would have gradients as well.
     with torch.set_grad_enabled(z.requires_grad and torch.is_grad_enabled()):
         # zuko's flows do not take batches without rows.
-        batches = torch.split(rows, DENSITY_BATCH) if len(rows) else ()
+        batches = torch.split(rows, DENSITY_BATCH_SIZE) if len(rows) else ()
         parts = [z.new_zeros(0), *(prior.log_prob(part).double() for part in batches)]
         found = z.new_full((len(z),), torch.nan, dtype=torch.float64)
         return found.masked_scatter(finite, torch.cat(parts))
@@ -145,7 +145,7 @@ class Reference:
     def save(self, folder: Path) -> None:
         """Write the log-densities, if they are known, to a file of a model folder."""
         if self.log_densities is not None:
-            (folder / FILE).write_bytes(save({"log_densities": self.log_densities}))
+            (folder / FILE_NAME).write_bytes(save({"log_densities": self.log_densities}))
 
 
 def stored_log_densities(folder: Path) -> Tensor | None:
@@ -154,7 +154,7 @@ def stored_log_densities(folder: Path) -> Tensor | None:
     Raises:
         CheckpointError: The file cannot be read.
     """
-    path = folder / FILE
+    path = folder / FILE_NAME
     if not path.is_file():
         return None
     try:
@@ -213,7 +213,7 @@ def density_percentiles(
     Args:
         space: Any; without a density all percentiles are None.
         smiles: Canonical SMILES.
-        encodings: Of the molecules, `n x d`, if they are at hand.
+        encodings: Encodings of the molecules, `n x d`, if they are at hand.
 
     Returns:
         None for molecules that the space cannot read.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 N_ORDERS, MAX_CACHED = 48, 10_000
 """Orders of atoms tried for each text before a group, and texts whose likeliest is kept."""
-TEMPERATURE = 0.8  # of the groups of branches
+GROUP_TEMPERATURE = 0.8  # of the groups of branches
 HYDROGEN_SHARE = 0.3
 """Share of branches that put a group in place of a hydrogen; the others replace one."""
 
@@ -44,7 +44,7 @@ class KeepingSpace:
     """A latent space whose decoder writes a core first; all else is as in that space.
 
     Args:
-        space: Of a model of SMILES.
+        space: Space of a model of SMILES.
         core: What is kept.
         scaffolds: The core as SMILES with or without attachment points: itself, or as it was found
             in molecules if it is a SMARTS.
@@ -74,7 +74,7 @@ class KeepingSpace:
         return getattr(self.space, name)
 
     def tuned(self, smiles: Sequence[str], **settings: Any) -> KeepingSpace:
-        """The same with a fine-tuned decoder, see `LatentSpace.tuned`."""
+        """A copy with a fine-tuned decoder, see `LatentSpace.tuned`."""
         return KeepingSpace(self.space.tuned(smiles, **settings), self.core, self.scaffolds)
 
     def new(self, n: int, seed: int = 0) -> list[str]:
@@ -151,7 +151,7 @@ class KeepingSpace:
                 if places:
                     texts[i] = with_point(mol, *rng.choice(places))
             rows = list(texts)
-            begun = self._begin(list(texts.values()), z[rows], seed, TEMPERATURE)
+            begun = self._begin(list(texts.values()), z[rows], seed, GROUP_TEMPERATURE)
             for i, made in zip(rows, begun, strict=True):
                 one = None if made is None else canonical_or_none(Chem.MolToSmiles(made.mol))
                 if made is not None and one is not None and self._accepts(one):

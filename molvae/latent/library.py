@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 PROPERTIES = ("logP", "MW", "SAS", "QED")  # properties of every molecule of a library
 COLUMNS = ("id", "smiles", *PROPERTIES, "alerts")
-SEARCH = 64  # candidates in each index; more find more of the nearest and take longer
-OPEN_FILES = 256  # parquet files and fingerprints that are kept in memory
+SEARCH_WIDTH = 64  # candidates in each index; more find more of the nearest and take longer
+MAX_OPEN_FILES = 256  # parquet files and fingerprints that are kept in memory
 
 By = Literal["z", "tanimoto"]
 
@@ -67,9 +67,9 @@ class Library:
         self.folder, self.about = folder, about
         content = json.dumps([about["space"], about["partitions"]], sort_keys=True)
         self.fingerprint = hashlib.sha256(content.encode()).hexdigest()
-        self._table = lru_cache(OPEN_FILES)(self._open_table)
-        self._index = lru_cache(OPEN_FILES)(self._read_index)
-        self._bits = lru_cache(OPEN_FILES)(self._read_bits)
+        self._table = lru_cache(MAX_OPEN_FILES)(self._open_table)
+        self._index = lru_cache(MAX_OPEN_FILES)(self._read_index)
+        self._bits = lru_cache(MAX_OPEN_FILES)(self._read_bits)
 
     @classmethod
     def open(cls, folder: str | Path) -> Library:
@@ -172,7 +172,7 @@ class Library:
         """The nearest molecules to each of some vectors, `q x d`, by their distances."""
         z = np.ascontiguousarray(z, dtype=np.float32)
         found: list[list[Hit]] = [[] for _ in z]
-        options = faiss().SearchParametersHNSW(efSearch=max(SEARCH, n))
+        options = faiss().SearchParametersHNSW(efSearch=max(SEARCH_WIDTH, n))
         for number in range(self.n_partitions):
             index = self._index(number)
             if not index.ntotal:

@@ -51,10 +51,11 @@ if TYPE_CHECKING:
 FORMAT = 1
 PARTITION_SIZE = 25_000
 """Lines of a slice. Larger partitions are searched faster, and more is lost when one is killed."""
-CHUNK = 1000  # molecules that are computed together, and rows of a row group in Parquet
+CHUNK_SIZE = 1000  # molecules that are computed together, and rows of a row group in Parquet
 MAX_HASHES = 20_000_000  # hashes that are compared at a time: 0.8 GB
-NEIGHBORS, CONSTRUCTION = 16, 100  # links of a vector in the index (HNSW), and candidates for them
-REJECTED = ("line", "id", "smiles", "reason")
+HNSW_LINKS = 16  # links of a vector in the index (HNSW)
+HNSW_CANDIDATES = 100  # vectors that are compared for these links
+REJECTED_COLUMNS = ("line", "id", "smiles", "reason")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +180,7 @@ def _begin(out: Path, settings: dict[str, Any]) -> None:
 
 
 def _is_of_build(path: Path) -> bool:
-    """Whether a build that was killed at once left it behind."""
+    """Whether a path was left behind by a build that was killed at once."""
     return is_draft(path) or (path.name == "work" and path.is_dir() and not any(path.iterdir()))
 
 
@@ -316,8 +317,8 @@ def _computed(
     z = np.empty((len(smiles), space.dim), np.float16)
     bits = np.empty((len(smiles), 256), np.uint8)
     counts: list[int | None] = [None] * len(smiles)
-    for start in range(0, len(smiles), CHUNK):
-        few, rows = smiles[start : start + CHUNK], slice(start, start + CHUNK)
+    for start in range(0, len(smiles), CHUNK_SIZE):
+        few, rows = smiles[start : start + CHUNK_SIZE], slice(start, start + CHUNK_SIZE)
         values[rows] = score(few, PROPERTIES, workers=1)
         bits[rows] = np.packbits(morgan_bits(few), axis=1)
         if alerts:
@@ -349,8 +350,8 @@ def _index_bytes(z: NDArray[np.float16]) -> bytes:
     before = library.omp_get_max_threads()
     library.omp_set_num_threads(1)
     try:
-        index = library.IndexHNSWSQ(z.shape[1], library.ScalarQuantizer.QT_fp16, NEIGHBORS)
-        index.hnsw.efConstruction = CONSTRUCTION
+        index = library.IndexHNSWSQ(z.shape[1], library.ScalarQuantizer.QT_fp16, HNSW_LINKS)
+        index.hnsw.efConstruction = HNSW_CANDIDATES
         index.train(z.astype(np.float32))
         index.add(z.astype(np.float32))
         return bytes(library.serialize_index(index).tobytes())
@@ -361,7 +362,7 @@ def _index_bytes(z: NDArray[np.float16]) -> bytes:
 def _parquet_bytes(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pyarrow().parquet.write_table(
-        table, buffer, compression="zstd", use_dictionary=False, row_group_size=CHUNK
+        table, buffer, compression="zstd", use_dictionary=False, row_group_size=CHUNK_SIZE
     )
     return buffer.getvalue()
 
@@ -371,7 +372,7 @@ def _finish(out: Path, settings: dict[str, Any], n: int) -> None:
     work, files = out / "work", []
     counts = dict.fromkeys(("molecules", "invalid", "duplicates", "without_z"), 0)
     with open(work / "rejected.draft", "wb") as joined:
-        joined.write(("\t".join(REJECTED) + "\n").encode())
+        joined.write(("\t".join(REJECTED_COLUMNS) + "\n").encode())
         for k in range(n):
             joined.write((work / f"rejected-{k:05d}.tsv").read_bytes())
             path = out / f"part-{k:05d}.parquet"

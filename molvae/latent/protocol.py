@@ -1,4 +1,4 @@
-"""What everything above this folder may ask of a latent space."""
+"""The protocol of a latent space: all that modules above this folder may use of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from torch import Tensor
 
 from molvae.latent.branching import Branch
 from molvae.model.checkpoint import PriorSource
+
+BOX_WIDTH_IN_STDS = 5.15
+"""Width of a space's box in standard deviations of the encodings; 0.5 % are outside each end."""
 
 
 class LatentSpaceProtocol(Protocol):
@@ -43,7 +46,7 @@ class LatentSpaceProtocol(Protocol):
         """Properties at latent vectors, `n x len(properties)`, differentiable."""
 
     def encode(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
-        """`n x d`; unreadable molecules raise, or are rows of NaN if `skip_unknown`."""
+        """Encodings, `n x d`; unreadable molecules raise, or are rows of NaN if `skip_unknown`."""
 
     def decode(self, z: Tensor) -> list[str | None]:
         """Canonical SMILES, None where there is no molecule."""
@@ -58,7 +61,7 @@ class LatentSpaceProtocol(Protocol):
         weights: Sequence[float] | None = None,
         steps: int | None = None,
     ) -> LatentSpaceProtocol:
-        """The same encoder, with a decoder fine-tuned on molecules, weighted if they are given."""
+        """A copy with a decoder fine-tuned on molecules; `weights` weigh them."""
 
     def branch(
         self, smiles: Sequence[str], z: Tensor | None = None, *, seed: int = 0

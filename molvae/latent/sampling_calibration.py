@@ -14,7 +14,7 @@ from molvae.latent.space import LatentSpace
 
 NOISES, TEMPERATURES = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95), (0.0, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Values that are compared."""
-N_FIRST, N_LAST, FINALISTS = 1_500, 10_000, 5
+N_FIRST, N_LAST, N_FINALISTS = 1_500, 10_000, 5
 """Molecules for each of all settings; for each of the best of these, if the data set has as many;
 and how many those are. The standard error of a mean of 10,000 is a hundredth of the standard
 deviation."""
@@ -29,10 +29,10 @@ def calibrate_sampling(
     molecules, or the difference of the ratio of standard deviations from 1.
 
     Args:
-        space: Of a model with noise conditioning.
+        space: Space of a model with noise conditioning.
         known: Properties of the training molecules, `n x 3`; held-out ones are too few to tell
             settings apart.
-        seed: Of the samples; the same for every setting.
+        seed: Seed of the samples; the same for every setting.
         workers: Processes that score; None for one per core.
     """
 
@@ -43,7 +43,7 @@ def calibrate_sampling(
         return _distance(here, known)
 
     settings = list(product(NOISES, TEMPERATURES))
-    finalists = sorted(settings, key=lambda setting: distance(setting, N_FIRST))[:FINALISTS]
+    finalists = sorted(settings, key=lambda setting: distance(setting, N_FIRST))[:N_FINALISTS]
     return min(finalists, key=lambda setting: distance(setting, N_LAST))
 
 
@@ -51,7 +51,7 @@ def _distance(here: NDArray[np.float64], there: NDArray[np.float64]) -> float:
     """See `calibrate_sampling`; infinite if there is nothing to compare."""
     if min(len(here), len(there)) < 2:
         return math.inf
-    sd = np.nanstd(there, axis=0)
-    shift = np.abs(np.nanmean(here, axis=0) - np.nanmean(there, axis=0)) / sd
-    spread = np.abs(np.nanstd(here, axis=0) / sd - 1)
+    std = np.nanstd(there, axis=0)
+    shift = np.abs(np.nanmean(here, axis=0) - np.nanmean(there, axis=0)) / std
+    spread = np.abs(np.nanstd(here, axis=0) / std - 1)
     return float(np.nan_to_num(np.maximum(shift, spread), nan=math.inf).max())

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molvae._files import check_output
-from molvae.chem.precedents import FILE as PRECEDENTS
+from molvae.chem.precedents import FILE_NAME as PRECEDENTS
 from molvae.chem.precedents import of_model
 from molvae.errors import CheckpointError
-from molvae.latent.acceptance import FILE as ACCEPTANCE
-from molvae.latent.density import FILE as REFERENCE
+from molvae.latent.acceptance import FILE_NAME as ACCEPTANCE
+from molvae.latent.density import FILE_NAME as REFERENCE
 from molvae.model.checkpoint import METRICS, MODEL, RESUME, STATE, fingerprint, save_run
 
 if TYPE_CHECKING:

@@ -200,7 +200,7 @@ def _check_enough(folder: Path, representation: str, n: int, lost: int) -> None:
 
 
 def _key(folder: Path, representation: str, **more: Any) -> dict[str, Any]:
-    """All that cached rows are made from."""
+    """Key of cached rows: all that they are made from."""
     writer = get_representation(representation)
     return more | {
         "representation": {"name": writer.name, "settings": writer.settings()},
@@ -227,7 +227,7 @@ def _digest(key: dict[str, Any]) -> str:
 
 
 def _dtype(vocabulary: Vocabulary) -> torch.dtype:
-    """The smallest that holds the ids."""
+    """The smallest integer type that holds the ids."""
     return torch.uint8 if len(vocabulary) <= 256 else torch.int16
 
 

@@ -21,16 +21,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from molvae._version import versions
-from molvae.chem.precedents import FILE as PRECEDENTS
+from molvae.chem.precedents import FILE_NAME as PRECEDENTS
 from molvae.chem.precedents import Precedents
 from molvae.chem.prepare import load_split
 from molvae.chem.vocabulary import PAD
 from molvae.config import DEFAULT_PROPERTIES, later_seed
 from molvae.errors import CheckpointError, DataError, warn
-from molvae.latent.acceptance import FILE as ACCEPTANCE
+from molvae.latent.acceptance import FILE_NAME as ACCEPTANCE
 from molvae.latent.acceptance import N_GENERATED, N_TRAINING, Acceptance
 from molvae.latent.data_cache import describe
-from molvae.latent.density import FILE as REFERENCE
+from molvae.latent.density import FILE_NAME as REFERENCE
 from molvae.latent.labels import computed, fingerprints, label, label_names
 from molvae.latent.sampling_calibration import calibrate_sampling
 from molvae.latent.space import LatentSpace
@@ -71,7 +71,7 @@ from molvae.model.validation import validate
 BOX_QUANTILE = 0.005
 """The box of a latent space leaves out this share of the training molecules at each end of each
 unit."""
-FITTED, HELD_OUT, OF_EACH = 100_000, 20_000, 8
+MAX_FITTED, MAX_HELD_OUT, N_POSTERIOR_SAMPLES = 100_000, 20_000, 8
 """Molecules that a prior is fitted to, and chosen by, at most; and samples from the posteriors of
 the former."""
 
@@ -154,9 +154,9 @@ def _train(
     round_to_half(model)
     tokens, y = data.tokens, data.labels[:, len(data.heads) :]
     rec, kl, active = validate(model, tokens.valid, covariance=covariance_of(y))
-    some = _evenly(len(tokens.train), FITTED)
-    rows, held_out = tokens.train[some], tokens.valid[_evenly(len(tokens.valid), HELD_OUT)]
-    codes = _codes(model, rows, y[some], n_samples=OF_EACH, seed=config.seed)
+    some = _evenly(len(tokens.train), MAX_FITTED)
+    rows, held_out = tokens.train[some], tokens.valid[_evenly(len(tokens.valid), MAX_HELD_OUT)]
+    codes = _codes(model, rows, y[some], n_samples=N_POSTERIOR_SAMPLES, seed=config.seed)
     new = _codes(model, held_out, None, n_samples=1, seed=config.seed)[0]
     sizes = {"epochs": config.prior.epochs, "components": config.prior.components}
     prior, log_density = choose_prior(
@@ -266,14 +266,14 @@ def _read_data(config: TrainConfig, before: StartingModel | None, workers: int |
     shown[order[: math.ceil(config.labeled_fraction * len(labels))]] = True
     labels[~shown] = torch.nan
     units = _units(labels, label_names(config.data, names))
-    mean, sd = _moments(units)
+    mean, std = _moments(units)
     return _Data(
         tokens=tokens,
         held_out=held_out,
         parts=parts,
         heads=units[:p],
         conditions=units[p:],
-        labels=((labels - mean) / sd).float(),
+        labels=((labels - mean) / std).float(),
         shown=shown,
     )
 
@@ -310,13 +310,13 @@ def _fit(
         model = SequenceVAE(
             config.model, len(tokens.vocabulary), rows.shape[1], p, len(data.conditions)
         )
-    mean, sd = (x.float() for x in _moments(data.heads))
+    mean, std = (x.float() for x in _moments(data.heads))
     state = None
     if before is not None:
         heads, conditions = (tuple(x.name for x in few) for few in (data.heads, data.conditions))
         take_weights(model, before, heads, conditions)
         if before.card.properties == heads:
-            _take_units(model, mean, sd)
+            _take_units(model, mean, std)
             same = config.model == before.card.model and (before.folder / STATE).exists()
             state = before.folder if same else None
     model = fit(
@@ -335,7 +335,7 @@ def _fit(
         resume=resume,
         on_progress=on_progress,
     ).cpu()
-    _give_units(model, mean, sd)
+    _give_units(model, mean, std)
     return model
 
 
@@ -366,24 +366,24 @@ def _units(labels: Tensor, names: Sequence[str]) -> list[Condition]:
 
 def _moments(units: Sequence[Condition]) -> tuple[Tensor, Tensor]:
     """Means and standard deviations, float64."""
-    mean, sd = [one.mean for one in units], [one.std for one in units]
-    return torch.tensor(mean, dtype=torch.float64), torch.tensor(sd, dtype=torch.float64)
+    mean, std = [one.mean for one in units], [one.std for one in units]
+    return torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64)
 
 
 @torch.no_grad()
-def _give_units(model: SequenceVAE, mean: Tensor, sd: Tensor) -> None:
+def _give_units(model: SequenceVAE, mean: Tensor, std: Tensor) -> None:
     """Let the property heads speak in the properties' own units, in place."""
     if (head := model.property_head) is not None:
-        head.weight.mul_(sd[:, None])
-        head.bias.mul_(sd).add_(mean)
+        head.weight.mul_(std[:, None])
+        head.bias.mul_(std).add_(mean)
 
 
 @torch.no_grad()
-def _take_units(model: SequenceVAE, mean: Tensor, sd: Tensor) -> None:
-    """The inverse of `_give_units`, in place."""
+def _take_units(model: SequenceVAE, mean: Tensor, std: Tensor) -> None:
+    """Undo `_give_units`, in place."""
     if (head := model.property_head) is not None:
-        head.bias.sub_(mean).div_(sd)
-        head.weight.div_(sd[:, None])
+        head.bias.sub_(mean).div_(std)
+        head.weight.div_(std[:, None])
 
 
 def _evenly(n: int, most: int) -> slice:

@@ -26,11 +26,11 @@ from molvae.model.isolation import isolated
 if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
 
-BATCH, LEARNING_RATE, MIN_STEPS, PASSES = 32, 1e-3, 60, 4
+BATCH_SIZE, LEARNING_RATE, MIN_STEPS, N_PASSES = 32, 1e-3, 60, 4
 """Molecules and learning rate of a step of Adam; steps at least, and passes over a long series."""
 N_REHEARSED, REHEARSAL_FRACTION = 200, 0.25
 """Generated molecules against forgetting, and their share of what is learned."""
-FOLDS, ENOUGH_HELD_OUT = 5, 100
+N_FOLDS, MIN_HELD_OUT = 5, 100
 """Folds of cross-validation, and held-out molecules from which no further fold is tried."""
 
 
@@ -44,15 +44,15 @@ class TuningReport:
     n_held_out: int
     """Molecules of the series that were held out, a fold at a time."""
     before: float
-    """Of these, by the space as it was."""
+    """Share of the held-out molecules that the space as it was reconstructs."""
     after: float
-    """Of these, by a space that was fine-tuned on the other folds."""
+    """Share of the held-out molecules that a space fine-tuned on the other folds reconstructs."""
     n_generated: int
     """Molecules that the space as it was generates, which are not learned."""
     generated_before: float
-    """Of these, by the space as it was."""
+    """Share of the generated molecules that the space as it was reconstructs."""
     generated_after: float
-    """Of these, by the space that was fine-tuned on the whole series."""
+    """Share of the generated molecules that a space fine-tuned on the whole series reconstructs."""
 
     def __str__(self) -> str:
         return (
@@ -103,7 +103,7 @@ def tune(
     if not known:
         return space
     learned, own, drawn = (list(column) for column in zip(*known, strict=True))
-    steps = max(MIN_STEPS, PASSES * len(own) // BATCH) if steps is None else steps
+    steps = max(MIN_STEPS, N_PASSES * len(own) // BATCH_SIZE) if steps is None else steps
     generated = [m for m in space.generate(N_REHEARSED, seed, redraw=False) if m]
     others = [ids for ids in try_token_ids(space, generated) if ids]
     each = REHEARSAL_FRACTION * sum(drawn) / (1 - REHEARSAL_FRACTION) / max(1, len(others))
@@ -114,7 +114,7 @@ def tune(
         pad([*own, *others], space.device),
         torch.tensor([*drawn, *[each] * len(others)]),
         steps=whole_number(steps, "steps", least=1),
-        batch=BATCH,
+        batch=BATCH_SIZE,
         learning_rate=LEARNING_RATE,
         noise=0.25 if space.config.noise_conditioning else 0.0,
         seed=seed,
@@ -154,10 +154,10 @@ def tune_and_measure(
     new = tune(space, molecules, seed=seed)
     order = np.random.default_rng(seed).permutation(len(molecules)).tolist()
     tested, before, after = 0, 0, 0
-    for fold in range(min(FOLDS, len(molecules))):
-        if tested >= ENOUGH_HELD_OUT:
+    for fold in range(min(N_FOLDS, len(molecules))):
+        if tested >= MIN_HELD_OUT:
             break
-        places = set(order[fold::FOLDS])
+        places = set(order[fold::N_FOLDS])
         held_out = [molecules[i] for i in sorted(places)]
         rest = [one for i, one in enumerate(molecules) if i not in places]
         tested += len(held_out)

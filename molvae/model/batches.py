@@ -14,7 +14,7 @@ from torch import Tensor
 from molvae.chem.vocabulary import PAD
 from molvae.model.fingerprint_losses import SparseBits, neighbor_order
 
-CHUNK = 50
+N_SORTED_BATCHES = 50
 """Batches sorted by length together: enough for little padding, few enough for random batches."""
 
 
@@ -64,8 +64,8 @@ def epoch_batches(
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(lengths)) if rows is None else rows
     batches: list[np.ndarray[Any, Any]] = []
-    for start in range(0, len(order), batch_size * CHUNK):
-        chunk = order[start : start + batch_size * CHUNK]
+    for start in range(0, len(order), batch_size * N_SORTED_BATCHES):
+        chunk = order[start : start + batch_size * N_SORTED_BATCHES]
         if bucketed:
             by = lengths[chunk]
             if paired:  # by the longer of two; one that is left over comes last

@@ -31,7 +31,7 @@ def make_cells(config: ModelConfig, inputs: int, width: int) -> nn.GRU | nn.LSTM
 
 
 def memory(config: ModelConfig, width: int) -> int:
-    """Numbers that are known between two tokens."""
+    """Size of the state that cells keep between two tokens."""
     return 2 * width if config.cell == "lstm" else width
 
 
@@ -41,7 +41,7 @@ def run_cells(
     """Outputs of all steps, `n x t x width`, and the state after the last, `n x memory`.
 
     Args:
-        cells: From `make_cells`.
+        cells: Cells from `make_cells`.
         x: Inputs, `n x t x inputs`.
         state: Before the first step, `n x memory`; None for zeros.
     """
@@ -55,7 +55,7 @@ def run_cells(
 
 
 def with_cell(config: ModelConfig, *, bf16: bool) -> ModelConfig:
-    """The same sizes with `cell = "auto"` decided.
+    """Sizes with `cell = "auto"` decided.
 
     torch fuses an LSTM on the CPU in float32, which there makes it the faster one for the same
     number of weights; in bf16, where that is native, a GRU is not slower and needs fewer.

@@ -56,18 +56,18 @@ from molvae.model.priors import (
 from molvae.model.vae import SequenceVAE, upgrade_state_dict
 
 FORMAT = 4
-"""2 adds merges, residual conditioning, property heads and priors. 3 adds conditions and kinds of
-networks, and names weights by the part that they belong to. 4 has other names of settings and
-weights, see `config.ALIASES` and `vae.upgrade_state_dict`."""
-OLDEST = {"residual_conditioning": False, "noise_conditioning": False}
+"""Format of model folders. 2 adds merges, residual conditioning, property heads and priors. 3 adds
+conditions and kinds of networks, and names weights by the part that they belong to. 4 has other
+names of settings and weights, see `config.ALIASES` and `vae.upgrade_state_dict`."""
+FORMAT_1_SETTINGS = {"residual_conditioning": False, "noise_conditioning": False}
 """Settings that a card of format 1 does not have."""
 KIND = "sequence-vae"
 MAX_BOUND, MAX_TEMPERATURE = 1e6, 100.0
-"""Far beyond any trained model: larger numbers in a card are damage."""
+"""Bounds on numbers in a card, far beyond any trained model: larger ones are damage."""
 WEIGHTS, PRIOR, CARD = "model.safetensors", "prior.safetensors", "model.json"
 METRICS, RESUME, STATE = "metrics.jsonl", "resume.safetensors", "state.safetensors"
 """Progress of a training; its state while it works; and when it is done, if that is kept."""
-NEXT = ".next"  # end of the name of weights whose card is about to be written
+NEXT_SUFFIX = ".next"  # end of the name of weights whose card is about to be written
 
 PriorSource = Literal["density", "molecules"]
 """What `LatentSpace.sample_prior` gives: samples of the learned density, or encodings of molecules
@@ -90,7 +90,7 @@ class ModelCard:
 
     model: ModelConfig
     representation: dict[str, Any]
-    """`name` and `settings` of the representation."""
+    """Representation: its `name` and `settings`."""
     vocabulary: tuple[str, ...]
     """Tokens without the specials, in the order of their ids."""
     max_length: int
@@ -196,7 +196,7 @@ def save_run(
         # A single key: safetensors writes several in no fixed order; equal models are equal files.
         written = save_tensors(tensors, metadata={"molvae": str(FORMAT)})
         files[name] = hashlib.sha256(written).hexdigest()
-        write_atomically(folder / (name + NEXT), written)
+        write_atomically(folder / (name + NEXT_SUFFIX), written)
     sizes = asdict(card.model)
     if sizes["cell"] == "gru":  # younger than the format: as it was before there were others
         del sizes["cell"]
@@ -220,8 +220,8 @@ def save_run(
     }
     write_atomically(folder / CARD, (json.dumps(content, indent=1) + "\n").encode())
     for name in parts:
-        (folder / (name + NEXT)).replace(folder / name)
-    for name in {PRIOR, PRIOR + NEXT} if PRIOR not in parts else ():
+        (folder / (name + NEXT_SUFFIX)).replace(folder / name)
+    for name in {PRIOR, PRIOR + NEXT_SUFFIX} if PRIOR not in parts else ():
         (folder / name).unlink(missing_ok=True)
 
 
@@ -319,7 +319,7 @@ def _load(module: nn.Module, folder: Path, name: str, card: ModelCard) -> None:
 def _weights(folder: Path, name: str, files: Mapping[str, str]) -> bytes:
     """A file that belongs to the card, even if the process that wrote them stopped in between."""
     if name in files:
-        for path in (folder / name, folder / (name + NEXT)):
+        for path in (folder / name, folder / (name + NEXT_SUFFIX)):
             with suppress(CheckpointError):
                 if _has_hash(content := _read(path), files[name]):
                     return content
@@ -373,7 +373,7 @@ def _read_card(path: Path) -> ModelCard:
         )
     with _understood(path):
         low, high = (tuple(map(float, end)) for end in content["bounds"])
-        settings = OLDEST | current_names(ModelConfig, content["model"])
+        settings = FORMAT_1_SETTINGS | current_names(ModelConfig, content["model"])
         card = ModelCard(
             model=build(ModelConfig, settings, str(path)),
             representation={"name": str(content["representation"]["name"])}

@@ -1,4 +1,4 @@
-"""What the encoder reads may be less than the truth, so that near texts come to lie near.
+"""Corrupted inputs of the encoder and noise on z: similar texts get similar codes.
 
 References:
     Shen et al. (2020), arXiv:1905.12777 (denoising adversarial autoencoders of text).

@@ -75,7 +75,7 @@ class PositionalProjection(nn.Module):
         self.layer = affine(code_dim, max_length * position_dim)
 
     def forward(self, code: Tensor, position: int = 0) -> Tensor:
-        """`n x t x c`, the first at a position, to `n x t x position_dim`."""
+        """Project codes `n x t x c`, the first at a position, to `n x t x position_dim`."""
         steps = slice(position, position + code.shape[1])
         placed = torch.einsum(
             "ntd,tkd->ntk", code, self.layer.weight.view(*self.shape, code.shape[2])[steps]
@@ -237,7 +237,7 @@ DECODERS: dict[str, Callable[[ModelConfig, int, int, int, Read | None], Decoder]
     "recurrent": RecurrentDecoder,
     "transformer": TransformerDecoder,
 }
-"""By the name in `ModelConfig.decoder`."""
+"""Decoders by the name in `ModelConfig.decoder`."""
 
 
 def affine(inputs: int, outputs: int) -> nn.Linear:

@@ -20,8 +20,8 @@ class Decoded(NamedTuple):
     """Rows that the decoder wrote, and how likely it found them."""
 
     ids: Tensor
-    """`n x max_length`, int64 on the model's device, without start, ended by stop and padded. A row
-    that reaches the longest length has no stop."""
+    """Token ids, `n x max_length`, int64 on the model's device, without start, ended by stop and
+    padded. A row that reaches the longest length has no stop."""
     log_prob: Tensor
     """Log-probability of the tokens of a row at temperature 1, stop included, `n`, nats."""
 
@@ -90,7 +90,7 @@ def branch(
         places: Position of the first token that differs, `n`, from 0.
         noise: Noise level of z, from 0 to 1; above 0 it needs `noise_conditioning`.
         n_choices: Number of likeliest tokens to sample from.
-        temperature: Of the sample, above 0.
+        temperature: Temperature of the sample, above 0.
 
     Returns:
         Ids, `n x max_length`, as for `decode`; and the mean log-probability per token from the

@@ -37,7 +37,7 @@ class Pooling(nn.Module):
         self.position_head = nn.Parameter(head)
 
     def forward(self, states: Tensor, inside: Tensor, ends: Tensor | None = None) -> Tensor:
-        """`n x t x states`, within the rows `n x t`, and `n x ends`, to `n x width`, float32."""
+        """Pool `n x t x states`, in the rows `n x t`, and `n x ends`, to `n x width`, float32."""
         states = states * inside[..., None]  # n x t x states
         average = 3 * states.sum(dim=1) / inside.sum(dim=1, keepdim=True)  # 3: about as end states
         if ends is not None:
@@ -114,4 +114,4 @@ ENCODERS: dict[str, Callable[[ModelConfig, int, int], nn.Module]] = {
     "recurrent": RecurrentEncoder,
     "transformer": TransformerEncoder,
 }
-"""By the name in `ModelConfig.encoder`; arguments: sizes, longest row, width of the summary."""
+"""Encoders by the name in `ModelConfig.encoder`; arguments: sizes, longest row, summary's width."""

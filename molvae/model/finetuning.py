@@ -16,7 +16,7 @@ from molvae.model.corruption import noise_some
 from molvae.model.losses import reconstruction
 from molvae.model.vae import SequenceVAE
 
-SHARED = ("explained.", "explained_head")
+FROZEN_WEIGHTS = ("explained.", "explained_head")
 """Weights of the decoder that say what the encoder meant: they stay, as it does."""
 
 
@@ -42,7 +42,7 @@ def finetune_decoder(
     learned = [
         parameter.requires_grad_(True)
         for name, parameter in new.decoder.named_parameters()
-        if not name.startswith(SHARED)
+        if not name.startswith(FROZEN_WEIGHTS)
     ]
     optimizer = torch.optim.Adam(learned, lr=learning_rate, betas=(0.9, 0.99))
     generator, weights = torch.Generator(rows.device).manual_seed(seed), weights.to(rows.device)

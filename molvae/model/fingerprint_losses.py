@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-SAMPLE = 20_000  # molecules that principal components are fitted to, at most
-HASHES = 6
+MAX_FITTED = 20_000  # molecules that principal components are fitted to, at most
+N_HASHES = 6
 """Min-wise hashes in which neighbors agree; with more, neighbors are more alike and fewer."""
 
 
@@ -32,7 +32,7 @@ class SparseBits:
 
     @classmethod
     def of(cls, bits: NDArray[np.bool_]) -> SparseBits:
-        """Of a dense array, `n x size`."""
+        """Bits of a dense array, `n x size`."""
         rows, columns = np.nonzero(bits)
         ends = np.cumsum(np.bincount(rows, minlength=len(bits)))
         return cls(columns=columns.astype(np.uint16), ends=ends, size=bits.shape[1])
@@ -141,7 +141,7 @@ def neighbor_order(bits: SparseBits, rng: np.random.Generator) -> NDArray[np.int
     n = len(bits)
     starts = np.concatenate([[0], bits.ends[:-1]]) if n else bits.ends
     keys: list[NDArray[Any]] = [rng.permutation(n)]  # what agrees in all hashes is mixed
-    for _ in range(HASHES if len(bits.columns) else 0):
+    for _ in range(N_HASHES if len(bits.columns) else 0):
         ranks = rng.permutation(bits.size).astype(np.uint16)[bits.columns]
         lowest = np.minimum.reduceat(ranks, np.minimum(starts, len(ranks) - 1))
         keys.append(np.where(starts < bits.ends, lowest, np.uint16(bits.size - 1)))

@@ -1,4 +1,4 @@
-"""What a caller has set up in torch and NumPy changes no result, and is as it was afterwards.
+"""Isolation from a caller's settings of torch and NumPy: they change no result, and stay.
 
 `isolated` goes around every public function that computes with torch; `seeded` around the few
 things that use torch's global generator and cannot be given another one. Everything else

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-WIDENED = 4  # how much wider than a state the hidden layer of a block is
+MLP_FACTOR = 4  # how much wider than a state the hidden layer of a block is
 
 
 class Block(nn.Module):
@@ -25,9 +25,9 @@ class Block(nn.Module):
         self.proj = nn.Linear(width, width)
         self.mlp = nn.Sequential(
             nn.LayerNorm(width),
-            nn.Linear(width, WIDENED * width),
+            nn.Linear(width, MLP_FACTOR * width),
             nn.GELU(),
-            nn.Linear(WIDENED * width, width),
+            nn.Linear(MLP_FACTOR * width, width),
         )
 
     def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:

@@ -216,7 +216,7 @@ def property_loss(predicted: Tensor, measured: Tensor) -> Tensor:
     return 0.5 * error.square().sum(dim=1).mean()
 
 
-AT_ONCE = 512  # rows that `importance_bound` sends through the decoder together
+BOUND_BATCH_SIZE = 512  # rows that `importance_bound` sends through the decoder together
 
 
 @torch.inference_mode()
@@ -243,10 +243,12 @@ def importance_bound(
     )
     n_samples = n_samples if model.code_dim else 1
     bounds = [torch.zeros(0, dtype=torch.float64)]
-    for rows in torch.split(ids, max(1, AT_ONCE // n_samples)) if len(ids) else ():
+    for rows in torch.split(ids, max(1, BOUND_BATCH_SIZE // n_samples)) if len(ids) else ():
         rows = trim_padding(rows)
         weights = []
-        for noise in torch.split(row_noise(rows, n_samples, model.code_dim, seed), AT_ONCE, dim=1):
+        for noise in torch.split(
+            row_noise(rows, n_samples, model.code_dim, seed), BOUND_BATCH_SIZE, dim=1
+        ):
             k = noise.shape[1]
             found = model.infer(rows, n_samples=k, noise=noise.flatten(0, 1))
             repeated = repeat_rows(rows, k)

@@ -98,10 +98,10 @@ class Posterior(nn.Module):
         if self.kind == "point":
             return mean, mean.new_zeros(len(mean))
         z, log_density = reparameterize(mean, logvar, noise)
-        z, stretch = self.push(summary, z)
+        z, stretch = self.apply_flow(summary, z)
         return z, log_density.sum(dim=1) - stretch
 
-    def push(self, summary: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def apply_flow(self, summary: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Samples sent through the flow, if any, `n x d`, and the logarithm of the stretch, `n`."""
         stretch = z.new_zeros(len(z))
         if self.kind == "flow":

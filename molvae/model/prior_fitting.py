@@ -19,7 +19,7 @@ from molvae.model.batches import trim_padding
 from molvae.model.config import PriorConfig
 from molvae.model.isolation import seeded
 from molvae.model.priors import (
-    COMPONENTS,
+    DEFAULT_COMPONENTS,
     ConditionalPrior,
     FlowPrior,
     MixturePrior,
@@ -126,7 +126,7 @@ def fit_mixture(codes: Tensor, *, components: int = 0, seed: int = 0) -> Mixture
     from sklearn.mixture import GaussianMixture
 
     n, dim = codes.shape
-    components = max(1, min(components or COMPONENTS["mixture"], n // (4 * dim)))
+    components = max(1, min(components or DEFAULT_COMPONENTS["mixture"], n // (4 * dim)))
     fitted = GaussianMixture(
         components, reg_covar=1e-3, max_iter=50, tol=1e-2, random_state=short_seed(seed)
     )
@@ -162,7 +162,7 @@ def fit_vamp(
         components: Pseudo-molecules; 0 takes the default, 100.
     """
     k, n, dim = codes.shape
-    components = min(components or COMPONENTS["vamp"], len(rows))
+    components = min(components or DEFAULT_COMPONENTS["vamp"], len(rows))
     frozen = copy.deepcopy(model).requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     chosen = trim_padding(rows[torch.randperm(len(rows), generator=generator)[:components]])

@@ -42,7 +42,7 @@ class Prior(nn.Module, ABC):
         """Samples, `n x dim`, float32; the same for the same state of the generator."""
 
     def settings(self) -> dict[str, Any]:
-        """What `make_prior` needs to build it without weights, ready for JSON."""
+        """Settings from which `make_prior` builds the prior without weights, ready for JSON."""
         return {"kind": self.kind, "dim": self.dim, **self._sizes}
 
 
@@ -60,13 +60,13 @@ class NormalPrior(Prior):
         return torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
 
     def to_noise(self, z: Tensor, given: Tensor | None = None) -> Tensor:
-        """As for `FlowPrior`."""
+        """Noise of z, see `FlowPrior.to_noise`; here z itself."""
         return z
 
     from_noise = to_noise
 
 
-COMPONENTS = {"mixture": 20, "vamp": 100}  # default numbers of components
+DEFAULT_COMPONENTS = {"mixture": 20, "vamp": 100}  # default numbers of components
 
 
 class _Mixture(Prior):
@@ -143,7 +143,7 @@ def mixture_log_prob(z: Tensor, logits: Tensor, parts: Distribution) -> Tensor:
     return log_density
 
 
-LAYERS = {"flow": 6, "autoregressive": 2}
+DEFAULT_LAYERS = {"flow": 6, "autoregressive": 2}
 """Default numbers of layers: one autoregressive layer can do more, and takes longer to sample."""
 
 
@@ -173,7 +173,7 @@ class FlowPrior(Prior):
         bins: int = 8,
     ) -> None:
         if layers == 0:  # four wide layers keep a model of 128 units below 10 MB
-            layers = min(LAYERS[kind], 4) if dim >= 128 else LAYERS[kind]
+            layers = min(DEFAULT_LAYERS[kind], 4) if dim >= 128 else DEFAULT_LAYERS[kind]
         more = {"given": given} if given else {}
         super().__init__(dim, **more, layers=layers, hidden=hidden, bins=bins)
         self.kind = kind
@@ -213,20 +213,21 @@ class FlowPrior(Prior):
 
     @torch.no_grad()
     def to_noise(self, z: Tensor, given: Tensor | None = None) -> Tensor:
-        """Where in N(0, I) z comes from; `n x dim` to `n x dim`."""
+        """Noise in N(0, I) that z is made from; `n x dim` to `n x dim`."""
         noise: Tensor = self.flow(given).transform((z - self.centre) / self.scale)
         return noise
 
     @torch.no_grad()
     def from_noise(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
-        """What becomes of N(0, I); the inverse of `to_noise`."""
+        """Z from noise in N(0, I); the inverse of `to_noise`."""
         if len(noise) == 0:
             return noise
         standard: Tensor = self.flow(given).transform.inv(noise)
         return self.centre + self.scale * standard
 
 
-SMALLEST = 1e-4  # eigenvalue of a covariance: conditions that say the same stay a distribution
+MIN_EIGENVALUE = 1e-4
+"""Eigenvalue of a covariance: conditions that say the same stay a distribution."""
 
 
 class ConditionalPrior(Prior):
@@ -298,7 +299,7 @@ def covariance_of(y: Tensor) -> Tensor:
     pairs = known.double().T @ known.double()
     # Pairs that are never known together count as unrelated.
     values, vectors = torch.linalg.eigh(centered.T @ centered / pairs.clamp(min=1))
-    repaired: Tensor = vectors * values.clamp(min=SMALLEST) @ vectors.T
+    repaired: Tensor = vectors * values.clamp(min=MIN_EIGENVALUE) @ vectors.T
     return (0.5 * (repaired + repaired.T)).float()
 
 

@@ -25,7 +25,7 @@ from molvae.model.config import TrainConfig
 from molvae.model.corruption import corrupted, noise_some
 from molvae.model.devices import autocast, pick_device
 from molvae.model.fingerprint_losses import (
-    SAMPLE,
+    MAX_FITTED,
     FingerprintHead,
     SparseBits,
     distance_similarity_correlation,
@@ -292,7 +292,7 @@ def _fingerprint_head(
     """The head that reads fingerprints, its components fitted; None if it has no weight."""
     if config.loss.fingerprint_weight == 0 or fingerprints is None:
         return None
-    every = -(-len(fingerprints) // SAMPLE)
+    every = -(-len(fingerprints) // MAX_FITTED)
     with seeded(config.seed):
         head = FingerprintHead(model.config.latent_dim, fingerprints.size, N_COMPONENTS)
         head.fit(fingerprints.dense(np.arange(0, len(fingerprints), every)))

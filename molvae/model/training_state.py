@@ -30,7 +30,7 @@ class TrainedParts(NamedTuple):
     head: nn.Module | None  # that reads fingerprints
 
 
-READOUT = "readout."  # prefix of the tensors of a `FingerprintHead`
+READOUT_PREFIX = "readout."  # prefix of the tensors of a `FingerprintHead`
 
 
 @dataclass
@@ -42,14 +42,22 @@ class TrainingState:
     seen: int = 0
 
 
-MAY_CHANGE = ("out", "data", "more_data", "start_from", "keep_state", "validate_every", "threads")
+RESUMABLE_SETTINGS = (
+    "out",
+    "data",
+    "more_data",
+    "start_from",
+    "keep_state",
+    "validate_every",
+    "threads",
+)
 """Settings that may change on resuming, beside `device`: a folder may move to another machine."""
 
 
 def _settings_to_keep(config: TrainConfig) -> dict[str, Any]:
     """Settings that must be the same on resuming, by name; of a table inside as `table.name`."""
     settings = asdict(config)
-    for name in (*MAY_CHANGE, "device", "prior"):  # the prior comes after this loop
+    for name in (*RESUMABLE_SETTINGS, "device", "prior"):  # the prior comes after this loop
         del settings[name]
     if config.lr_decay_fraction == 0:  # a stage at a constant rate may end sooner or later
         del settings["n_molecules"]
@@ -82,7 +90,7 @@ def save_state(
     model, optimizer, generator, head = parts
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     if head is not None:
-        tensors |= {f"{READOUT}{k}": v for k, v in head.state_dict().items()}
+        tensors |= {f"{READOUT_PREFIX}{k}": v for k, v in head.state_dict().items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
     tensors[f"rng.{generator.device.type}"] = generator.get_state()
@@ -184,7 +192,7 @@ def _restore(tensors: dict[str, Tensor], parts: TrainedParts) -> None:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
     model.load_state_dict(upgrade_state_dict(part("model.")))
-    if head is not None and (saved := part(READOUT)):
+    if head is not None and (saved := part(READOUT_PREFIX)):
         head.load_state_dict(saved)
     states: dict[int, dict[str, Tensor]] = {}
     groups = optimizer.state_dict()["param_groups"]

@@ -152,7 +152,7 @@ class SequenceVAE(nn.Module):
         """One code per row, `n x code_dim`: means of q(z | x, y), after a flow, and of q(y | x)."""
         summary, _ = self._summary(ids)
         y_mean, _ = self.q.conditions(summary)
-        z, _ = self.q.push(summary, self.q.gaussian(summary, y_mean)[0])
+        z, _ = self.q.apply_flow(summary, self.q.gaussian(summary, y_mean)[0])
         return torch.cat([z, y_mean], dim=1)
 
     def properties(self, code: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from molvae.errors import require
 from molvae.model.config import ModelConfig
 
-READERS = (
+Z_READERS = (
     "decoder.initial_state.",
     "decoder.positional.layer.",
     "decoder.cells.",
@@ -33,8 +33,8 @@ def widened(
 
     Args:
         weights: Weights of the smaller network, with a Gaussian posterior and without conditions.
-        old: Its sizes.
-        new: The same but for `latent_dim`, which is larger.
+        old: Sizes of the network.
+        new: The same sizes but for `latent_dim`, which is larger.
         fresh: Weights of the larger network as initialized, which the new units' encoder keeps.
 
     Raises:
@@ -52,9 +52,9 @@ def widened(
         made[name] = grown = tensor.clone()
         if tensor.shape == was.shape:
             grown.copy_(was)
-        elif name.startswith(READERS):
+        elif name.startswith(Z_READERS):
             # Input columns: those of tokens, of z, and of what else there is.
-            before = new.embedding_dim if name.startswith(READERS[2:4]) else 0
+            before = new.embedding_dim if name.startswith(Z_READERS[2:4]) else 0
             grown[:, :before] = was[:, :before]
             grown[:, before : before + d] = was[:, before : before + d]
             grown[:, before + d : before + more] = 0

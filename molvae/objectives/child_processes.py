@@ -16,13 +16,20 @@ from typing import IO
 
 from molvae.errors import MachineError, ProcessDiedError
 from molvae.objectives.interrupts import wait
-from molvae.objectives.process_guard import MARK, ended, grouped, kill_group, kill_marked, marked
+from molvae.objectives.process_guard import (
+    MARK_VARIABLE,
+    ended,
+    grouped,
+    kill_group,
+    kill_marked,
+    marked,
+)
 
 KEPT_BYTES = 1_000_000  # bytes kept of each stream: half from its beginning, half from its end
 MAX_OUTPUT_BYTES = 1_000_000_000  # bytes of output after which a program is ended
 READ_SECONDS = 2.0  # time to read remaining output when another process keeps it open
 END_SECONDS = 10.0  # time that a killed program is given to end; a hanging disk may keep it
-KILLS = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")
+KILL_SIGNALS = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")
 """Signals from outside, e.g. from a system without memory: not the molecule's fault."""
 
 _number = itertools.count(1)
@@ -107,7 +114,7 @@ def _run(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=cwd,
-                env=os.environ | {MARK: mark},
+                env=os.environ | {MARK_VARIABLE: mark},
                 bufsize=0,
                 start_new_session=True,  # a group of its own
             )
@@ -180,5 +187,5 @@ def _reaped(process: subprocess.Popen[bytes]) -> int:
 
 def _killed_by(status: int) -> str | None:
     """The signal from outside that has ended a program, or a program of its shell."""
-    numbers = {name: getattr(signal, name, 0) for name in KILLS}  # 0: Windows lacks it
+    numbers = {name: getattr(signal, name, 0) for name in KILL_SIGNALS}  # 0: Windows lacks it
     return next((name for name, n in numbers.items() if n and status in (-n, 128 + n)), None)

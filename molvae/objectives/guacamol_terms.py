@@ -21,22 +21,22 @@ Measure = Callable[[Chem.Mol], float]
 
 
 def gaussian(x: float, *, mu: float, sigma: float) -> float:
-    """1 at `mu`, falling to both sides; `sigma` in the unit of `x`."""
+    """Gaussian score: 1 at `mu`, falling to both sides; `sigma` in the unit of `x`."""
     return math.exp(-0.5 * ((x - mu) / sigma) ** 2)
 
 
 def min_gaussian(x: float, *, mu: float, sigma: float) -> float:
-    """1 up to `mu`, falling beyond."""
+    """Gaussian score to minimize: 1 up to `mu`, falling beyond."""
     return gaussian(max(x, mu), mu=mu, sigma=sigma)
 
 
 def max_gaussian(x: float, *, mu: float, sigma: float) -> float:
-    """1 from `mu` on, falling below."""
+    """Gaussian score to maximize: 1 from `mu` on, falling below."""
     return gaussian(min(x, mu), mu=mu, sigma=sigma)
 
 
 def thresholded(x: float, *, threshold: float) -> float:
-    """From 0 at 0 straight to 1 at `threshold`, and 1 beyond; `x` not negative."""
+    """Linear from 0 at 0 to 1 at `threshold`, and 1 beyond; `x` not negative."""
     return min(x, threshold) / threshold
 
 
@@ -74,7 +74,7 @@ def atoms(mol: Chem.Mol) -> float:
 
 
 def atoms_in_text(mol: Chem.Mol) -> float:
-    """What `PyTDC` took for the number of atoms before 0.3.7.
+    """Number of atoms as `PyTDC` before 0.3.7 counted them, by mistake.
 
     It read the canonical SMILES as if it were a formula: a capital letter, with the lower-case ones
     that follow it, counts as often as the digits behind say, and once without digits. But those
@@ -133,7 +133,7 @@ def pharmacophores(mol: Chem.Mol) -> Any:
 
 @cache
 def _pharmacophore_bit(kind: int) -> int:
-    """Of two families and a bin, or of three and theirs, as numbered above."""
+    """Index of the bit of two families and a bin, or of three families and theirs."""
     n, *digits = (int(digit) for digit in f"{kind:o}")
     factory: Any = Gobbi_Pharm2D.factory
     distances = [factory.GetBins()[digit][0] for digit in digits[3 : 4 if n == 2 else 6]]
@@ -166,7 +166,7 @@ class PropertyTerm:
     modifier: Callable[[float], float]
 
     def __call__(self, mol: Chem.Mol) -> float:
-        """In [0, 1]."""
+        """Modified measure of a molecule, in [0, 1]."""
         return self.modifier(self.measure(mol))
 
 
@@ -178,7 +178,7 @@ class Tanimoto:
     fingerprint: str  # a key of `FINGERPRINTS`
 
     def __call__(self, mol: Chem.Mol) -> float:
-        """1 for the target itself."""
+        """Similarity of a molecule to the target, 1 for the target itself."""
         wanted = _fingerprint(self.target, self.fingerprint)
         return float(DataStructs.TanimotoSimilarity(FINGERPRINTS[self.fingerprint](mol), wanted))
 
@@ -192,7 +192,7 @@ class TargetValue:
     sigma: float  # in the unit of the measure
 
     def __call__(self, mol: Chem.Mol) -> float:
-        """1 for the target itself."""
+        """Nearness of a molecule to the target, 1 for the target itself."""
         wanted = _value(self.target, self.measure)
         return gaussian(self.measure(mol), mu=wanted, sigma=self.sigma)
 
@@ -209,7 +209,7 @@ class Formula:
     atoms: Measure = atoms
 
     def __call__(self, mol: Chem.Mol) -> float:
-        """1 for isomers."""
+        """Nearness of a molecule to the formula, 1 for isomers."""
         wanted = {
             element: int(count or 1)
             for element, count in re.findall(r"([A-Z][a-z]?)(\d*)", self.formula)
@@ -228,7 +228,7 @@ class Substructure:
     wanted: bool = True
 
     def __call__(self, mol: Chem.Mol) -> float:
-        """0 or 1."""
+        """Score of a molecule, 0 or 1."""
         return float(mol.HasSubstructMatch(_pattern(self.smarts)) == self.wanted)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -24,12 +24,12 @@ from molvae.errors import (
 )
 from molvae.objectives.computing import is_cheap, name_of
 from molvae.objectives.problem import Combine, Constraint, Objective, OptimizationProblem, interval
-from molvae.objectives.program import COMMAND, Program
+from molvae.objectives.program import COMMAND_PREFIX, Program
 from molvae.objectives.trial_columns import (
     COLUMNS,
     DERIVED_COLUMNS,
-    EARLIER,
-    FIDELITY,
+    EARLIER_FAILURES_COLUMN,
+    FIDELITY_COLUMN,
     PREDICTION_COLUMNS,
     REASON_COLUMNS,
     VALUE_COLUMNS,
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     ObjectiveLike = Spec | Mapping[str, Any] | Objective
     ConstraintLike = str | Mapping[str, Any] | Constraint
 
-MANUAL = "manual:"  # `manual:NAME`: values that a person measures and tells
-NEAREST = "nearest:"
-WITHOUT_CODE = (MANUAL, "similarity:", "matches:", "alerts:", "elements-outside:")
+MANUAL_PREFIX = "manual:"  # `manual:NAME`: values that a person measures and tells
+NEAREST_PREFIX = "nearest:"
+PREFIXES_WITHOUT_CODE = (MANUAL_PREFIX, "similarity:", "matches:", "alerts:", "elements-outside:")
 """Prefixes of specs that run no code but molvae's own."""
-PROPERTY_PREFIXES = (NEAREST, "rdkit:")  # the same, in any case
+PROPERTY_PREFIXES = (NEAREST_PREFIX, "rdkit:")  # the same, in any case
 SPEC_ALIASES = {
-    "by-hand:": MANUAL,
+    "by-hand:": MANUAL_PREFIX,
     "other-elements:": "elements-outside:",
     "penalised-logp": "penalized_logp",
     "penalised_logp": "penalized_logp",
@@ -57,7 +57,8 @@ SPEC_ALIASES = {
     "largest-ring": "largest_ring",
 }
 """Old spellings of specs, still read."""
-CALLS = ".calls"  # suffix of the folder beside a campaign file in which calls of a program are kept
+CALLS_SUFFIX = ".calls"
+"""Suffix of the folder beside a campaign file in which calls of a program are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,11 @@ def current_spec(spec: str) -> str:
         if spec.lower() == old or (old.endswith(":") and spec.startswith(old)):
             return new + spec[len(old) :]
     return spec
+
+
+def spec_text(part: Objective | Constraint) -> str | None:
+    """The scoring function of a part as text; None for an object of Python."""
+    return part.spec if isinstance(part.spec, str) else None
 
 
 def parse_problem(
@@ -200,8 +206,8 @@ def _fields(what: str, kind: type[Objective | Constraint], given: Any) -> dict[s
         return _parse(what, given)
     if isinstance(given, kind):
         unknown = ("version", "is_cheap")  # until the scoring function is made
-        fields_ = asdict(given).items()
-        said = {k: v for k, v in fields_ if v not in (None, False) and k not in unknown}
+        values = {f.name: getattr(given, f.name) for f in fields(given) if f.name not in unknown}
+        said = {k: v for k, v in values.items() if v is not None and v is not False}
         return {"spec": given.name} | said
     if isinstance(given, Mapping):
         found = dict(given)
@@ -233,7 +239,9 @@ _BODY = re.compile(
 def _parse(what: str, text: str) -> dict[str, Any]:
     """The fields that a text gives, as in the module's docstring."""
     found, rest = dict[str, Any](), text.strip()
-    prefixes = {prefix.strip(":") for prefix in (*WITHOUT_CODE, COMMAND, *SPEC_ALIASES)}
+    prefixes = {
+        prefix.strip(":") for prefix in (*PREFIXES_WITHOUT_CODE, COMMAND_PREFIX, *SPEC_ALIASES)
+    }
     for _ in range(2):  # NAME and direction, in any order
         if "direction" not in found and (match := _DIRECTION.match(rest)):
             found["direction"] = CHOICE_ALIASES.get(match[1], match[1])
@@ -272,7 +280,8 @@ def format_part(part: Objective | Constraint) -> str:
     >>> format_part(Constraint("amide", spec="matches:C(=O)N", low=1.0, high=3.0))
     'amide: matches:C(=O)N in 1..3'
     """
-    spec = python_object(part.name) if part.spec is None else current_spec(part.spec)
+    written = spec_text(part)
+    spec = python_object(part.name) if written is None else current_spec(written)
     name = own_name(part)
     text = "" if name is None else f"{name}: "
     if isinstance(part, Objective) and part.direction != "range":
@@ -290,10 +299,11 @@ def format_part(part: Objective | Constraint) -> str:
 
 def own_name(part: Objective | Constraint) -> str | None:
     """The name that was given to values; None if it is their scoring function's."""
-    if part.spec is None or ":" in part.name:
+    written = spec_text(part)
+    if written is None or ":" in part.name:
         return None
-    spec = current_spec(part.spec)
-    return None if part.name in (spec, spec.removeprefix(MANUAL), part.spec) else part.name
+    spec = current_spec(written)
+    return None if part.name in (spec, spec.removeprefix(MANUAL_PREFIX), written) else part.name
 
 
 def python_object(name: str) -> str:
@@ -309,10 +319,10 @@ def make_part(kind: type[Any], given: dict[str, Any], campaign_file: Path) -> tu
     """An objective or a constraint with its scoring function."""
     given = dict(given)
     spec, name, direction = given.pop("spec"), given.pop("name", None), given.get("direction")
-    if isinstance(spec, str) and spec.lower().startswith(NEAREST):
+    if isinstance(spec, str) and spec.lower().startswith(NEAREST_PREFIX):
         # The campaign may be opened from another folder.
         name = spec if name is None else name
-        spec = NEAREST + str(Path(spec[len(NEAREST) :].strip()).absolute())
+        spec = NEAREST_PREFIX + str(Path(spec[len(NEAREST_PREFIX) :].strip()).absolute())
     own = None if direction == "range" else direction  # scoring functions know no ranges
     made = make_scoring_function(spec, own, name=name, campaign_file=campaign_file)
     text = spec if isinstance(spec, str) else None
@@ -357,18 +367,18 @@ def make_scoring_function(
     campaign_file: Path | None = None,
 ) -> ScoringFunction:
     """The scoring function of a spec; a program's calls are kept beside the campaign file."""
-    if isinstance(spec, str) and current_spec(spec).startswith(MANUAL):
-        own = current_spec(spec).removeprefix(MANUAL).strip()
-        require(bool(own), f"{spec!r} lacks a name; write e.g. {MANUAL}pIC50")
+    if isinstance(spec, str) and current_spec(spec).startswith(MANUAL_PREFIX):
+        own = current_spec(spec).removeprefix(MANUAL_PREFIX).strip()
+        require(bool(own), f"{spec!r} lacks a name; write e.g. {MANUAL_PREFIX}pIC50")
         made: Any = ManualScoring(name=own, direction=direction or "maximize")
     else:
         from molvae.objectives.registry import get_objective
 
         # The direction of an object is its own; the objective's counts.
         own = cast(Any, direction if isinstance(spec, str) else None)
-        made = get_objective(spec, direction=own)
+        made = get_objective(spec, direction=own, name=name)
     if isinstance(made, Program) and made.folder is None and campaign_file is not None:
-        made = replace(made, folder=str(campaign_file.absolute()) + CALLS)
+        made = replace(made, folder=str(campaign_file.absolute()) + CALLS_SUFFIX)
     if name is not None and is_dataclass(made) and not isinstance(made, type):
         made = replace(cast(Any, made), name=name)
     return cast("ScoringFunction", made)
@@ -388,7 +398,7 @@ def all_told_names(problem: OptimizationProblem) -> tuple[str, ...]:
 
 def is_manual(part: Objective | Constraint) -> bool:
     """Whether people measure the values of an objective or a constraint."""
-    return current_spec(part.spec or "").startswith(MANUAL)
+    return current_spec(spec_text(part) or "").startswith(MANUAL_PREFIX)
 
 
 def runs_code(spec: str) -> bool:
@@ -397,7 +407,9 @@ def runs_code(spec: str) -> bool:
     A spec without a colon is only looked up.
     """
     current = current_spec(spec)
-    known = current.startswith(WITHOUT_CODE) or current.lower().startswith(PROPERTY_PREFIXES)
+    known = current.startswith(PREFIXES_WITHOUT_CODE) or current.lower().startswith(
+        PROPERTY_PREFIXES
+    )
     return ":" in spec and not known
 
 
@@ -405,7 +417,7 @@ def _check_names(names: Sequence[str]) -> None:
     """Refuse names that would hide a column of tables."""
     derived = DERIVED_COLUMNS if len(names) > 1 else {}
     beside = {f"{n}_{what}" for n in names for what in (*VALUE_COLUMNS, *PREDICTION_COLUMNS)}
-    taken = {*COLUMNS, *REASON_COLUMNS, EARLIER, FIDELITY, *derived, *beside}
+    taken = {*COLUMNS, *REASON_COLUMNS, EARLIER_FAILURES_COLUMN, FIDELITY_COLUMN, *derived, *beside}
     for name in names:
         require(
             name not in taken,

@@ -61,7 +61,7 @@ def _lend() -> None:
 
 @contextlib.contextmanager
 def process_prints_to_stderr() -> Iterator[None]:
-    """The same for the whole process: also for C libraries and for programs that it starts."""
+    """Send what the process prints, C libraries and its programs included, to standard error."""
     with contextlib.ExitStack() as stack:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,8 @@ MAX_VIOLATION = 1e30
 RELATIVE_TOLERANCE = 1e-9
 """A constraint holds up to this share of the value or the bound, whichever is larger."""
 MAX_SPAN = 10.0
-"""Of the merits of feasible molecules, in units of the distance from their median to the best."""
-RESOLUTION = 1e-9
+"""Largest span of the merits of feasible molecules, in distances from their median to the best."""
+MIN_VIOLATION_UNIT = 1e-9
 """Least unit of violations in `OptimizationProblem.y`, as a share of the worst merit: less would be
 lost in rounding."""
 
@@ -38,9 +38,9 @@ class Objective:
     """Name of the values in the campaign file and in tables."""
     _: KW_ONLY
     direction: Direction = "maximize"
-    """`range`: values from `low` to `high` are equally good, others worse with their distance."""
-    spec: str | None = None
-    """Scoring function, as `get_objective` reads it. None: the one called `name`, or an object."""
+    """Direction; `range`: values from `low` to `high` are good, others worse with distance."""
+    spec: str | Callable[..., Any] | None = None
+    """Scoring function, as `get_objective` takes it. None: the one called `name`, or an object."""
     unit: str | None = None
     version: str | None = None
     """Version that the scoring function declares."""
@@ -57,7 +57,7 @@ class Objective:
     cheap: bool = False
     """Compute it for every candidate, although it is a function of your own."""
     is_cheap: bool = False
-    """It is computed for every candidate, by RDKit or as it is `cheap`: it has no surrogate."""
+    """Whether RDKit, or a `cheap` function, computes it for every candidate, without surrogate."""
 
     def __post_init__(self) -> None:
         where = f"objective {self.name}"
@@ -140,8 +140,8 @@ class Constraint:
 
     name: str
     _: KW_ONLY
-    spec: str | None = None
-    """Scoring function, as `get_objective` reads it. None: the one called `name`, or an object."""
+    spec: str | Callable[..., Any] | None = None
+    """Scoring function, as `get_objective` takes it. None: the one called `name`, or an object."""
     low: float | None = None
     high: float | None = None
     unit: str | None = None
@@ -149,7 +149,7 @@ class Constraint:
     cheap: bool = False
     """Compute it for every candidate, although it is a function of your own."""
     is_cheap: bool = False
-    """It is computed for every candidate, by RDKit or as it is `cheap`: it has no surrogate."""
+    """Whether RDKit, or a `cheap` function, computes it for every candidate, without surrogate."""
 
     def __post_init__(self) -> None:
         where = f"constraint {self.name}"
@@ -188,8 +188,9 @@ class OptimizationProblem:
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
     combine: Combine = "pareto"
-    """`pareto`: the Pareto front. `desirability`: the weighted geometric mean of desirabilities.
-    `weighted_sum`: the weighted sum of values, those to be minimized negated."""
+    """How objectives are combined. `pareto`: the Pareto front. `desirability`: the weighted
+    geometric mean of desirabilities. `weighted_sum`: the weighted sum of values, those to be
+    minimized negated."""
     fidelities: tuple[Objective, ...] = ()
     """Lower fidelities of the one objective: values that are correlated with it and cost less."""
 
@@ -362,7 +363,7 @@ class OptimizationProblem:
         span = np.where(best > worst, best - worst, np.abs(best))
         usual = best - np.maximum(np.quantile(kept, 0.5, axis=0), [*map(outlier_floor, kept.T)])
         span = np.where(usual > 0, np.minimum(span, MAX_SPAN * usual), span)
-        span = np.maximum(span, RESOLUTION * np.abs(worst))
+        span = np.maximum(span, MIN_VIOLATION_UNIT * np.abs(worst))
         below = worst - np.where(span > 0, span, 1.0) * outside[:, None]
         below = np.minimum(below, np.nextafter(worst, -np.inf))
         return np.where(outside[:, None] > 0, below, merit)

@@ -16,7 +16,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 
-MARK = "MOLVAE_CALL"  # environment variable with the mark
+MARK_VARIABLE = "MOLVAE_CALL"  # environment variable with the mark
 POLL_SECONDS = 1.0
 """Time between two looks at whether the owner lives, if its child keeps the pipe open."""
 MAX_SWEEPS = 20  # rounds of ending marked processes, which may start others meanwhile
@@ -66,7 +66,7 @@ class _Guard:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={name: value for name, value in os.environ.items() if name != MARK},
+                env={name: value for name, value in os.environ.items() if name != MARK_VARIABLE},
                 start_new_session=True,
             )
             _write(self._process, words)
@@ -107,8 +107,8 @@ def marked() -> Iterator[str]:
     with guard.lock:
         guard.calls += 1
         if guard.calls == 1:
-            guard.mark_before = os.environ.get(MARK)
-            os.environ[MARK] = guard.mark
+            guard.mark_before = os.environ.get(MARK_VARIABLE)
+            os.environ[MARK_VARIABLE] = guard.mark
             guard.add(f"mark:{guard.mark}")
     try:
         yield guard.mark
@@ -118,9 +118,9 @@ def marked() -> Iterator[str]:
             if guard.calls == 0:
                 guard.remove(f"mark:{guard.mark}")
                 if guard.mark_before is None:
-                    os.environ.pop(MARK, None)
+                    os.environ.pop(MARK_VARIABLE, None)
                 else:
-                    os.environ[MARK] = guard.mark_before
+                    os.environ[MARK_VARIABLE] = guard.mark_before
 
 
 @contextlib.contextmanager
@@ -196,7 +196,7 @@ def signal_name(number: int) -> str:
 
 
 def _marked_processes(mark: str) -> list[int]:
-    variable = f"{MARK}={mark}".encode()
+    variable = f"{MARK_VARIABLE}={mark}".encode()
     try:
         pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:

@@ -21,18 +21,19 @@ from molvae.errors import ConfigError, MachineError, ObjectiveError, one_line, r
 from molvae.objectives.child_processes import Ended, run
 from molvae.objectives.process_guard import signal_name
 
-COMMAND = "command:"  # prefix of specs that are commands
+COMMAND_PREFIX = "command:"  # prefix of specs that are commands
 SMILES_PLACEHOLDER, FILE_PLACEHOLDER = "{smiles}", "{file}"
-"""In a command: the molecule as one argument; the path of a file with one SMILES a line. Without
-them the program reads standard input."""
+"""Placeholders in a command: the molecule as one argument; the path of a file with one SMILES a
+line. Without them the program reads standard input."""
 _MISTAKEN = re.compile(
     r"(?<!\$)\{(?!(?-i:smiles|file)\})"
     r"(?:smi(?:les?)?|mol(?:ecule)?s?|input|(?:in)?file(?:_?name)?)\}",
     re.IGNORECASE,
 )
-"""What looks like a placeholder and is none; variables of a shell, `${mol}`, are something else."""
-PATTERN = "pattern="  # begins the first word of a command with a regular expression for its output
-MAX_BEGINS = 100  # lines at which JSON is looked for
+"""Texts that look like a placeholder and are none; `${mol}` is a variable of a shell."""
+PATTERN_PREFIX = "pattern="
+"""Begins the first word of a command with a regular expression for its output."""
+MAX_JSON_STARTS = 100  # lines at which JSON is looked for
 Answer = Any  # a number, or numbers by name; other content is kept unchanged
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?|nan|inf|infinity)",
@@ -183,7 +184,7 @@ def _matches(text: str, n: int, pattern: str) -> list[Answer]:
 
 def _json(text: str, n: int) -> list[Answer] | None:
     begins = [found.start() for found in re.finditer(r"^\s*[\[{]", text, re.MULTILINE)]
-    for begin in (0, *begins[:MAX_BEGINS]):  # lines of a banner may stand above
+    for begin in (0, *begins[:MAX_JSON_STARTS]):  # lines of a banner may stand above
         try:
             content = json.loads(text[begin:])
             break
@@ -274,14 +275,14 @@ def _words(command: str) -> list[str]:
 
 def with_pattern(command: str, pattern: str | None) -> str:
     """A command with a regular expression for its output as the first word."""
-    return command if pattern is None else f"{PATTERN}{shlex.quote(pattern)} {command}"
+    return command if pattern is None else f"{PATTERN_PREFIX}{shlex.quote(pattern)} {command}"
 
 
 def _words_and_pattern(command: str) -> tuple[list[str], str | None]:
     words = _words(command)
-    if not words or not words[0].startswith(PATTERN):
+    if not words or not words[0].startswith(PATTERN_PREFIX):
         return words, None
-    pattern = words[0].removeprefix(PATTERN)
+    pattern = words[0].removeprefix(PATTERN_PREFIX)
     try:
         re.compile(pattern)
     except re.error as error:

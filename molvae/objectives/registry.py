@@ -14,14 +14,14 @@ from typing import Any, cast
 from rdkit import Chem
 
 from molvae.chem.molecules import canonical
-from molvae.chem.properties import NEAREST, PROPERTIES, RDKIT, Property, get_property
+from molvae.chem.properties import NEAREST_PREFIX, PROPERTIES, RDKIT_PREFIX, Property, get_property
 from molvae.errors import ConfigError, ObjectiveError, UnknownNameError
 from molvae.objectives.counts import COUNTS, LargestRingSize
 from molvae.objectives.guacamol import TASKS, Task
 from molvae.objectives.parsing import current_spec
 from molvae.objectives.printing import prints_to_stderr
 from molvae.objectives.process_guard import in_this_process
-from molvae.objectives.program import COMMAND, Program
+from molvae.objectives.program import COMMAND_PREFIX, Program
 from molvae.objectives.scoring import (
     Batched,
     Direction,
@@ -39,7 +39,9 @@ from molvae.objectives.scoring import (
 
 def _of_property(known: Property) -> ScoringFunction:
     return Properties(
-        name=known.name if known.name.startswith((RDKIT, NEAREST)) else known.name.lower(),
+        name=known.name
+        if known.name.startswith((RDKIT_PREFIX, NEAREST_PREFIX))
+        else known.name.lower(),
         direction="minimize" if known.is_cost else "maximize",
         terms=((known.name, 1.0),),
         doc=known.doc,
@@ -65,7 +67,7 @@ BUILT_IN: dict[str, ScoringFunction] = {
 """Objectives that come with molvae, by name."""
 BUILT_IN.update(TASKS)
 
-SIMILARITY = "similarity:"
+SIMILARITY_PREFIX = "similarity:"
 
 _registered: dict[str, PerMolecule] = {}
 
@@ -116,7 +118,10 @@ def objective(
 
 
 def get_objective(
-    spec: str | ScoringFunction | Callable[[str], float], *, direction: Direction | None = None
+    spec: str | ScoringFunction | Callable[[str], float],
+    *,
+    direction: Direction | None = None,
+    name: str | None = None,
 ) -> ScoringFunction:
     """An objective by its name; anything but a finite number that it answers becomes NaN.
 
@@ -135,7 +140,9 @@ def get_objective(
               that is called with a list of SMILES and returns a list of numbers. Of an object,
               attributes `name`, `direction`, `batch_size` and `version` are respected. The current
               directory is searched first.
-        direction: Instead of the objective's own.
+        direction: Direction instead of the objective's own.
+        name: Name of a function, by default its own; a lambda has none. A `functools.partial` has
+            that of its function.
 
     Raises:
         UnknownNameError: No objective, attribute or direction has the name; suggests the nearest.
@@ -146,7 +153,7 @@ def get_objective(
     if direction is not None:
         direction = checked_direction(direction)
     if not isinstance(spec, str):
-        own: ScoringFunction = _adapted(spec)
+        own: ScoringFunction = _adapted(spec, name)
         if direction is None or direction == own.direction:
             return own
         if not is_dataclass(own):
@@ -154,18 +161,20 @@ def get_objective(
         return cast(ScoringFunction, replace(cast(Any, own), direction=direction))
     spec = current_spec(spec)
     known: dict[str, Any] = {**BUILT_IN, **_registered}
-    name = spec.lower()
-    if found := known.get(spec, BUILT_IN.get(name, BUILT_IN.get(name.replace("-", "_")))):
+    key = spec.lower()
+    if found := known.get(spec, BUILT_IN.get(key, BUILT_IN.get(key.replace("-", "_")))):
         made = found
-    elif name.startswith((RDKIT, NEAREST)):
+    elif key.startswith((RDKIT_PREFIX, NEAREST_PREFIX)):
         made = _of_property(get_property(spec))
-    elif spec.startswith(SIMILARITY):
-        target = canonical(spec.removeprefix(SIMILARITY))
-        made = Similarity(name=SIMILARITY + target, direction="maximize", target=target)
+    elif spec.startswith(SIMILARITY_PREFIX):
+        target = canonical(spec.removeprefix(SIMILARITY_PREFIX))
+        made = Similarity(name=SIMILARITY_PREFIX + target, direction="maximize", target=target)
     elif (start := spec.partition(":")[0] + ":") in COUNTS:
         made = COUNTS[start](name=spec, direction="maximize", of=spec.removeprefix(start))
-    elif spec.startswith(COMMAND):
-        made = Program(name="command", direction="maximize", command=spec.removeprefix(COMMAND))
+    elif spec.startswith(COMMAND_PREFIX):
+        made = Program(
+            name="command", direction="maximize", command=spec.removeprefix(COMMAND_PREFIX)
+        )
     elif ":" in spec:
         made = _imported(spec)
     else:
@@ -183,12 +192,16 @@ def list_objectives() -> list[tuple[str, str, str]]:
             (made.name, made.direction, made.doc or "A function without a docstring")
             for made in named
         ),
-        (RDKIT + "NAME", "maximize", "Any descriptor of rdkit.Chem.Descriptors"),
-        (NEAREST + "FILE", "maximize", "Tanimoto similarity to the nearest molecule of a file"),
-        (SIMILARITY + "SMILES", "maximize", Similarity.doc),
+        (RDKIT_PREFIX + "NAME", "maximize", "Any descriptor of rdkit.Chem.Descriptors"),
+        (
+            NEAREST_PREFIX + "FILE",
+            "maximize",
+            "Tanimoto similarity to the nearest molecule of a file",
+        ),
+        (SIMILARITY_PREFIX + "SMILES", "maximize", Similarity.doc),
         *((start + word, "", _first_line(count)) for word, (start, count) in counts),
         ("module:attribute", "maximize", "Your own function of a SMILES, or class"),
-        (COMMAND + "WORDS", "maximize", "Another program, e.g. command:dock.sh {smiles}"),
+        (COMMAND_PREFIX + "WORDS", "maximize", "Another program, e.g. command:dock.sh {smiles}"),
     ]
 
 
@@ -199,11 +212,11 @@ def _meant(spec: str, names: Sequence[str]) -> list[str]:
     return of_suite or [
         *(name for name in names if name not in TASKS),
         *{f"{name.split('/')[0]}/NAME" for name in TASKS},
-        RDKIT + "NAME",
-        NEAREST + "FILE",
-        SIMILARITY + "SMILES",
+        RDKIT_PREFIX + "NAME",
+        NEAREST_PREFIX + "FILE",
+        SIMILARITY_PREFIX + "SMILES",
         "module:attribute",
-        COMMAND + "WORDS",
+        COMMAND_PREFIX + "WORDS",
     ]
 
 
@@ -233,22 +246,32 @@ def import_object(spec: Any) -> Any:
     return target() if isinstance(target, type) else target
 
 
-def _adapted(given: Any) -> Any:
+def _adapted(given: Any, name: str | None) -> Any:
     """A scoring function from an object or a plain function of a SMILES."""
     if callable(given) and all(hasattr(given, a) for a in ("name", "direction")):
         checked_direction(given.direction)
         return given
     if _is_function(given):
-        name = getattr(given, "__name__", "<lambda>")
+        function = _without_arguments(given)
+        name = name or str(getattr(function, "__name__", type(function).__name__))
         if name == "<lambda>":
-            raise ConfigError(f"{given!r} has no name; define it with def NAME(smiles)")
-        return PerMolecule(
-            name=name, direction="maximize", function=given, of="smiles", doc=_first_line(given)
-        )
+            raise ConfigError(
+                f"{given!r} has no name; define it with def NAME(smiles), or give a name, "
+                "e.g. Campaign.create(..., name='mine') or Objective('mine', spec=...)"
+            )
+        doc = _first_line(function)
+        return PerMolecule(name=name, direction="maximize", function=given, of="smiles", doc=doc)
     raise ConfigError(
         "an objective is a name, a function of a SMILES, or has a name, a direction and "
         f"__call__(list of SMILES), got {given!r}"
     )
+
+
+def _without_arguments(function: Any) -> Any:
+    """The function of a `functools.partial`; others are returned."""
+    while isinstance(function, partial):
+        function = function.func
+    return function
 
 
 def _is_function(target: Any) -> bool:
@@ -265,7 +288,7 @@ def _imported(spec: str) -> Any:
             "class with __call__(list of SMILES)"
         )
     if _is_function(target):
-        doc = _first_line(target)
+        doc = _first_line(_without_arguments(target))
         return PerMolecule(name=spec, direction="maximize", function=target, of="smiles", doc=doc)
     if isinstance(target, type):
         try:

@@ -47,7 +47,7 @@ class ScoringFunction(Protocol):
 
     @property
     def direction(self) -> str:
-        """`maximize` or `minimize`."""
+        """Direction of the values: `maximize` or `minimize`."""
         ...
 
     def __call__(self, smiles: Sequence[str], /) -> list[Any]:

@@ -30,7 +30,7 @@ VALUE_COLUMNS = {
 """Columns such as NAME_error beside values, where there are any."""
 
 REASON_COLUMNS = {
-    "kappa": "weight of the uncertainty when it was chosen: near 0 exploits, above 1 explores",
+    "kappa": "weight of the predicted standard deviation: near 0 exploits, above 1 explores",
     "parents": "SMILES of the molecules that it was made from, with ; between them",
     "nearest": "SMILES of the most similar molecule that had its values when it was proposed",
     "similarity": "Tanimoto similarity to that one (ECFP4)",
@@ -45,8 +45,8 @@ PREDICTION_COLUMNS = {
 }
 """Columns NAME_predicted, NAME_low and NAME_high of tables with proposals."""
 
-FIDELITY = "fidelity"
+FIDELITY_COLUMN = "fidelity"
 """Column of the fidelity of each trial, where there are lower ones: the name of its value."""
 
-EARLIER = "earlier_failures"
+EARLIER_FAILURES_COLUMN = "earlier_failures"
 """Column of failures after which trials were put back, where there are any."""

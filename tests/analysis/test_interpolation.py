@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from molvae.analysis.interpolation import along_density, interpolate, linear, slerp
-from molvae.analysis.vectors import BOX_IN_SDS, similarities
-from molvae.bo import kernels
+from molvae.analysis.vectors import similarities
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.properties import score
 from molvae.errors import (
@@ -20,6 +19,7 @@ from molvae.errors import (
     UnknownNameError,
     UnknownTokenError,
 )
+from molvae.latent.protocol import BOX_WIDTH_IN_STDS
 from molvae.latent.space import LatentSpace
 from tests.toys import DenseToySpace, ForgetfulToySpace
 
@@ -115,7 +115,7 @@ def test_slerp_without_a_great_circle_is_linear(b: list[float]) -> None:
 class Bell:
     """N(0, I) in two dimensions."""
 
-    bounds = torch.tensor([[-1.0, -1.0], [1.0, 1.0]]).double() * BOX_IN_SDS / 2
+    bounds = torch.tensor([[-1.0, -1.0], [1.0, 1.0]]).double() * BOX_WIDTH_IN_STDS / 2
 
     def log_density(self, z: torch.Tensor) -> torch.Tensor:
         return -0.5 * z.square().sum(dim=1)
@@ -184,15 +184,11 @@ def test_similarities_of_no_molecule_are_nan() -> None:
     assert similarities([], ["C"]).shape == (0, 1)
 
 
-def test_box_of_analysis_equals_box_of_surrogates() -> None:
-    assert BOX_IN_SDS == kernels.BOX_IN_SDS
-
-
 @pytest.mark.parametrize("kind", ["linear", "slerp", "density"])
 def test_interpolate_in_qm9_begins_and_ends_at_its_molecules(
     qm9: LatentSpace, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("molvae.analysis.interpolation.BENDS", 10)
+    monkeypatch.setattr("molvae.analysis.interpolation.N_STEPS", 10)
     path = interpolate(qm9, "CC1CC1C#N", "OCc1cc[nH]c1", steps=20, kind=kind)  # type: ignore[arg-type]
     assert path.missed == ()
     assert (path.decoded[0], path.decoded[-1]) == ("CC1CC1C#N", "OCc1cc[nH]c1")

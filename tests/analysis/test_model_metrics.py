@@ -22,7 +22,7 @@ from molvae.chem.fingerprints import descriptors, morgan_bits, tanimoto_pairs
 from molvae.errors import ConfigError, DataError
 from molvae.latent.space import LatentSpace
 
-SMALL = {"n_draws": 20, "fcd": False}
+SMALL = {"n_posteriors": 20, "fcd": False}
 
 
 @pytest.mark.slow
@@ -46,12 +46,13 @@ def test_evaluate_of_zinc250k_is_faithful_and_valid(space: LatentSpace) -> None:
     assert result["r2_ridge_SAS"] < 1
     assert result["same_at_0.05"] > result["same_at_0.5"] > result["same_at_1"]
     assert result["tanimoto_at_0.05"] > result["tanimoto_at_0.5"] > result["tanimoto_at_1"]
-    assert result["training_logP_shift_in_sds"] == pytest.approx(0)
+    assert result["training_logP_shift_in_stds"] == pytest.approx(0)
 
 
 def test_evaluate_is_reproducible_by_seed(space: LatentSpace) -> None:
     first, second = (
-        evaluate(space, ["CCO", "CCN"], n_samples=5, n_draws=3, fcd=False, seed=1) for _ in range(2)
+        evaluate(space, ["CCO", "CCN"], n_samples=5, n_posteriors=3, fcd=False, seed=1)
+        for _ in range(2)
     )
     assert first.keys() == second.keys()
     for name, value in first.items():
@@ -104,7 +105,7 @@ def test_draw_measures_writes_figures_and_refuses_other_file_endings(tmp_path: P
     found |= {"distance_tanimoto_correlation": -0.7, "trustworthiness": 0.9}
     for source in ("prior", "generated"):
         for name in ("logP", "SAS", "QED"):
-            found |= {f"{source}_{name}_shift_in_sds": 0.1, f"{source}_{name}_sd_ratio": 1.1}
+            found |= {f"{source}_{name}_shift_in_stds": 0.1, f"{source}_{name}_std_ratio": 1.1}
     for name in ("a.svg", "a.png"):
         assert draw_measures(found, tmp_path / name).stat().st_size > 5_000
     with pytest.raises(ConfigError, match="must end in"):
@@ -114,7 +115,7 @@ def test_draw_measures_writes_figures_and_refuses_other_file_endings(tmp_path: P
 def test_evaluate_without_molecules_or_draws_raises(space: LatentSpace) -> None:
     with pytest.raises(DataError, match="at least one"):
         evaluate(space, [])
-    for wrong in ({"n_draws": 0}, {"n_samples": -1}):
+    for wrong in ({"n_posteriors": 0}, {"n_samples": -1}):
         with pytest.raises(ConfigError, match="must"):
             evaluate(space, ["CCO"], **wrong)
 

@@ -31,7 +31,7 @@ from molvae.analysis.report import render, write_report
 from molvae.analysis.reproduce import reproduction_command
 from molvae.analysis.server import serve
 from molvae.analysis.summary import (
-    Unusual,
+    OutOfDistribution,
     best_so_far,
     evenly,
     number,
@@ -254,7 +254,7 @@ def test_write_report_to_an_invalid_path_raises(campaign: Campaign, tmp_path: Pa
 def small_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """As of a record with many trials: 10 rows and points, 3 molecules for histograms."""
     for module in ("summary", "distributions", "figures", "report"):
-        for name, value in (("LISTED", 10), ("POINTS", 10), ("SAMPLE", 3)):
+        for name, value in (("MAX_ROWS", 10), ("MAX_POINTS", 10), ("MAX_SAMPLE_SIZE", 3)):
             monkeypatch.setattr(f"molvae.analysis.{module}.{name}", value, raising=False)
 
 
@@ -333,16 +333,18 @@ def test_report_marks_molecules_below_the_first_density_percentile(tmp_path: Pat
     facts |= {"start": 2, "dataset": None, "skipped": 0, "duplicates": 0}
     Storage.create(tmp_path / "a.db", facts, [*start, *new]).close()
     with Campaign.open(tmp_path / "a.db") as c:
-        assert summarize(c).unusual == Unusual(starting=1, of_starting=2, new=1, of_new=3)
+        assert summarize(c).out_of_distribution == OutOfDistribution(
+            initial=1, of_initial=2, new=1, of_new=3
+        )
         page = report(c, tmp_path)
-    assert "1 of 3 new molecules (33 %) lie below the first percentile" in page.words
+    assert "1 of 3 new molecules (33 %) lie below the first density percentile" in page.words
     assert "and 1 of 2 initial molecules" in page.words
     assert "percentile origin status" in page.words
     assert "31.25" in page.text
 
 
 def test_report_without_density_shows_no_percentile(campaign: Campaign, tmp_path: Path) -> None:
-    assert summarize(campaign).unusual is None
+    assert summarize(campaign).out_of_distribution is None
     assert "percentile" not in report(campaign, tmp_path).words
 
 
@@ -377,7 +379,7 @@ def test_report_of_a_pareto_search_shows_front_and_hypervolume(
     assert len(page.all("svg")) == 6
     drawn = [d["alt"] for d in page.all("img")]
     assert drawn == [f"Structure of {s}" for s in [LEAD, *several.best(6)["smiles"]]]
-    assert f"Feasible {int(table['feasible'].sum())} of 30 scored" in page.words
+    assert f"Feasible {int(table['feasible'].sum())} of 30 with values" in page.words
     for name in ("qed", "mw", "similarity to the lead", "logp", "Pareto rank", "feasible"):
         assert name in page.text
     assert "\N{CHECK MARK} \N{LESS-THAN OR EQUAL TO} 2" in page.words

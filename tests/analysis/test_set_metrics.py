@@ -39,7 +39,7 @@ SOME = list(zinc()[:8])
 OTHERS = list(zinc()[8:16])
 INVALID = [None, "", "C1CC", "nonsense", "CN(C)(C)(C)C"]
 OF_ONE = ("validity", "uniqueness", "internal_diversity", "filter_pass_rate")
-OF_TWO = ("scaffold_similarity", "nearest_neighbour_similarity")
+OF_TWO = ("scaffold_similarity", "nearest_neighbor_similarity")
 
 
 def metric(name, smiles, reference=None, **settings):
@@ -58,8 +58,8 @@ def scaffold_similarity(smiles, reference):
     return metric("scaffold_similarity", smiles, reference)
 
 
-def nearest_neighbour_similarity(smiles, reference):
-    return metric("nearest_neighbour_similarity", smiles, reference)
+def nearest_neighbor_similarity(smiles, reference):
+    return metric("nearest_neighbor_similarity", smiles, reference)
 
 
 def filter_pass_rate(smiles, catalogs=("PAINS", "BRENK")):
@@ -103,15 +103,15 @@ def test_similarity_metrics_are_independent_of_the_block_size(monkeypatch):
     similar = tanimoto(morgan_bits(SOME), morgan_bits(SOME))
     to_others = tanimoto(morgan_bits(SOME), morgan_bits(OTHERS))
     for block in (3, 8, 1_000):
-        monkeypatch.setattr(module, "BLOCK", block)
+        monkeypatch.setattr(module, "BLOCK_SIZE", block)
         assert internal_diversity(SOME) == pytest.approx(1 - similar.mean())
-        found = nearest_neighbour_similarity(SOME, OTHERS)
+        found = nearest_neighbor_similarity(SOME, OTHERS)
         assert found == pytest.approx(to_others.max(axis=1).mean())
 
 
-def test_nearest_neighbour_similarity_equals_hand_calculation():
-    assert nearest_neighbour_similarity(["CC", "CCC", None], ["O", "CCC"]) == pytest.approx(0.6)
-    assert nearest_neighbour_similarity(["CC"], ["O"]) == 0
+def test_nearest_neighbor_similarity_equals_hand_calculation():
+    assert nearest_neighbor_similarity(["CC", "CCC", None], ["O", "CCC"]) == pytest.approx(0.6)
+    assert nearest_neighbor_similarity(["CC"], ["O"]) == 0
 
 
 def test_scaffold_similarity_equals_hand_calculation():
@@ -144,13 +144,13 @@ def test_filter_pass_rate_equals_hand_calculation():
 def test_distribution_metrics_property_statistics_equal_hand_calculation():
     found = distribution_metrics(["C", "CC", None, "CCCCCC"], names=["heavy_atoms", "rings"])
     assert (found["heavy_atoms_mean"], found["heavy_atoms_missing"]) == (3, 0)
-    assert found["heavy_atoms_sd"] == pytest.approx(math.sqrt((4 + 1 + 9) / 3))
-    assert (found["rings_mean"], found["rings_sd"], found["rings_missing"]) == (0, 0, 0)
+    assert found["heavy_atoms_std"] == pytest.approx(math.sqrt((4 + 1 + 9) / 3))
+    assert (found["rings_mean"], found["rings_std"], found["rings_missing"]) == (0, 0, 0)
 
 
 def distances(smiles, reference, name="heavy_atoms"):
     found = distribution_metrics(smiles, reference, names=[name])
-    return tuple(found[f"{name}_{what}"] for what in ("wasserstein", "shift_in_sds", "sd_ratio"))
+    return tuple(found[f"{name}_{what}"] for what in ("wasserstein", "shift_in_stds", "std_ratio"))
 
 
 def test_distribution_metrics_property_distances_equal_hand_calculation():
@@ -165,7 +165,7 @@ def test_distribution_metrics_default_to_logp_sas_and_qed():
     values = score(SOME, ["logP", "SAS", "QED"])
     for name, column in zip(("logP", "SAS", "QED"), values.T, strict=True):
         assert found[f"{name}_mean"] == pytest.approx(column.mean())
-        assert found[f"{name}_sd"] == pytest.approx(column.std())
+        assert found[f"{name}_std"] == pytest.approx(column.std())
 
 
 def test_distribution_metrics_count_failed_properties(monkeypatch):
@@ -177,7 +177,7 @@ def test_distribution_metrics_count_failed_properties(monkeypatch):
     made = Property(name="MW", label="", unit="", compute=broken, doc="")
     monkeypatch.setitem(PROPERTIES, "MW", made)
     found = distribution_metrics(["C", "CC", "CCC"], names=["MW"])
-    assert (found["MW_mean"], found["MW_sd"], found["MW_missing"]) == (1.5, 0.5, 1)
+    assert (found["MW_mean"], found["MW_std"], found["MW_missing"]) == (1.5, 0.5, 1)
     assert distances(["C", "CC", "CCC"], ["CC", "C"], "MW") == (0, 0, 1)
     assert all(map(math.isnan, distances(["CCC"], ["C", "CC"], "MW")))
     nothing = distribution_metrics(["CCC"], names=["MW"])
@@ -278,21 +278,21 @@ def test_distribution_metrics_of_equal_sets_are_perfect():
     found = distribution_metrics(SOME, respelled(SOME), respelled(SOME))
     assert found["novelty"] == 0
     assert found["uniqueness"] == 1
-    assert found["nearest_neighbour_similarity"] == 1
+    assert found["nearest_neighbor_similarity"] == 1
     assert found["scaffold_similarity"] == pytest.approx(1)
     for name in ("logP", "SAS", "QED"):
         assert found[f"{name}_wasserstein"] == pytest.approx(0)
-        assert found[f"{name}_shift_in_sds"] == pytest.approx(0)
-        assert found[f"{name}_sd_ratio"] == pytest.approx(1)
+        assert found[f"{name}_shift_in_stds"] == pytest.approx(0)
+        assert found[f"{name}_std_ratio"] == pytest.approx(1)
 
 
 def test_distribution_metrics_has_the_requested_keys_only():
     given = [*SOME[:3], None]
-    statistics = {f"{n}_{w}" for n in ("logP", "SAS", "QED") for w in ("mean", "sd", "missing")}
+    statistics = {f"{n}_{w}" for n in ("logP", "SAS", "QED") for w in ("mean", "std", "missing")}
     assert set(distribution_metrics(given)) == {"texts", "molecules", *OF_ONE} | statistics
     found = distribution_metrics(given, OTHERS[:3], SOME[:1], names=["MW"])
     assert found["novelty"] == 2 / 3
-    assert {*OF_TWO, "MW_wasserstein", "MW_shift_in_sds", "MW_sd_ratio"} <= set(found)
+    assert {*OF_TWO, "MW_wasserstein", "MW_shift_in_stds", "MW_std_ratio"} <= set(found)
     assert "QED_mean" not in found
 
 
@@ -305,7 +305,7 @@ def test_distribution_metrics_of_any_sets_lie_in_their_ranges(smiles, reference)
     assert 0 <= found["novelty"] <= 1
     assert 0 <= found["internal_diversity"] <= 1 - 1 / len(smiles) + 1e-9
     assert 0 <= found["filter_pass_rate"] <= 1
-    assert 0 <= found["nearest_neighbour_similarity"] <= 1
+    assert 0 <= found["nearest_neighbor_similarity"] <= 1
     similarity = found["scaffold_similarity"]
     assert math.isnan(similarity) or 0 <= similarity <= 1
     for name in ("logP", "SAS", "QED"):
@@ -313,7 +313,7 @@ def test_distribution_metrics_of_any_sets_lie_in_their_ranges(smiles, reference)
         # The distance is at least that of the means.
         assert found[f"{name}_wasserstein"] >= abs(difference) - 1e-9
     if found["novelty"] == 0:
-        assert found["nearest_neighbour_similarity"] == 1
+        assert found["nearest_neighbor_similarity"] == 1
 
 
 @given(some_molecules)

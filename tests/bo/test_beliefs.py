@@ -133,9 +133,9 @@ def test_pareto_acquisition_has_predictions_and_front_on_one_scale() -> None:
     acquisition = pool.acquisition
     assert isinstance(acquisition, MultiObjectiveUCB)
     best = pool.mean.max(dim=0).values
-    sd, exact = torch.zeros(3, 2).double(), np.empty((3, 0))
+    std, exact = torch.zeros(3, 2).double(), np.empty((3, 0))
     candidates = torch.stack([best + 0.3, best + 0.1, best - 9])
-    gains = acquisition.batch_gain(candidates, sd, exact, 0, [])
+    gains = acquisition.batch_gain(candidates, std, exact, 0, [])
     assert float(gains[0]) > float(gains[1]) > float(gains[2])
 
 

@@ -19,13 +19,13 @@ def matrices(x: Tensor) -> Tensor:
     return torch.exp(-(distances**2))
 
 
-def sample_values(weights: tuple[float, float], sd: float) -> tuple[Tensor, Tensor]:
+def sample_values(weights: tuple[float, float], std: float) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     x = 3 * torch.randn(N, 2, generator=generator, dtype=torch.float64)
     white = torch.randn(N, 2, generator=generator, dtype=torch.float64)
     a, b = matrices(x)
     whole = weights[0] * a + weights[1] * b + 1e-6 * torch.eye(N)
-    return x, torch.linalg.cholesky(whole) @ white[:, 0] + sd * white[:, 1]
+    return x, torch.linalg.cholesky(whole) @ white[:, 0] + std * white[:, 1]
 
 
 @pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0)])

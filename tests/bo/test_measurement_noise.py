@@ -10,7 +10,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from molvae.bo.measurement_noise import PRIOR_DEGREES, PRIOR_SHARE, complete, variances_of_means
+from molvae.bo.measurement_noise import (
+    PRIOR_DEGREES,
+    PRIOR_SHARE,
+    complete,
+    variances_of_means,
+)
 
 
 def without_prior(

@@ -21,7 +21,7 @@ from molvae.chem.fingerprints import DESCRIPTORS, descriptors, morgan_counts
 from tests.chem.molecules import zinc
 
 D = 4
-BOUNDS = torch.tensor([[-2.575], [2.575]], dtype=torch.float64).repeat(1, D)  # sd 1
+BOUNDS = torch.tensor([[-2.575], [2.575]], dtype=torch.float64).repeat(1, D)  # std 1
 
 
 @pytest.fixture(scope="module")
@@ -147,13 +147,13 @@ def sample_process(n: int, kernel: str, seed: int) -> tuple[Tensor, Tensor, Tens
     return z, torch.linalg.cholesky(k) @ white[:, :1], white[:, 1:]
 
 
-@pytest.mark.parametrize("sd", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("std", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("equal", [True, False])
-def test_molecule_gp_amplitude_is_independent_of_the_noise(sd: float, equal: bool) -> None:
+def test_molecule_gp_amplitude_is_independent_of_the_noise(std: float, equal: bool) -> None:
     found, held = [], []
     for seed in range(8):
         z, signal, white = sample_process(150, "latent", seed)
-        each = torch.full((150, 1), sd, dtype=torch.float64)
+        each = torch.full((150, 1), std, dtype=torch.float64)
         if not equal:
             each[::2] *= 0.5
         model = molecule_gp(z, signal + each * white, BOUNDS, kernel="latent", noise=each**2)
@@ -211,7 +211,7 @@ def test_one_step_ahead_errors_equal_models_of_earlier_values(x: Tensor) -> None
 def test_leave_one_out_equals_a_model_without_the_value(x: Tensor, kernel: str) -> None:
     y = x[:, :1].sigmoid() + x[:, -1:] / 10
     whole = gp(x, y, kernel)
-    mean, sd, log_density = whole.leave_one_out()
+    mean, std, log_density = whole.leave_one_out()
     for i in (0, 7, 29):
         rest = [k for k in range(30) if k != i]
         model = gp(x[rest], y[rest], kernel)
@@ -220,7 +220,7 @@ def test_leave_one_out_equals_a_model_without_the_value(x: Tensor, kernel: str) 
         with torch.no_grad():
             said = model.posterior(x[[i]], observation_noise=True)
         assert float(mean[i]) == pytest.approx(float(said.mean), abs=1e-5)
-        assert float(sd[i] ** 2) == pytest.approx(float(said.variance), abs=1e-5)
+        assert float(std[i] ** 2) == pytest.approx(float(said.variance), abs=1e-5)
         expected = torch.distributions.Normal(said.mean, said.variance.sqrt()).log_prob(y[i])
         assert float(log_density[i]) == pytest.approx(float(expected), abs=1e-3)
 

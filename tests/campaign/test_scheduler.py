@@ -22,7 +22,7 @@ import pytest
 
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.choice import Choice
-from molvae.campaign.evaluation import ANSWERED_NAN, EvaluationResult
+from molvae.campaign.evaluation import NAN_MESSAGE, EvaluationResult
 from molvae.campaign.outages import OutageDetector, UnrecordedFailure, cause_of
 from molvae.campaign.transport import NotLoadedError
 from molvae.campaign.trial import Trial
@@ -447,7 +447,7 @@ def test_outage_detector_finds_an_outage_with_always_new_messages() -> None:
 
 
 def test_outage_detector_holds_nan_values_before_the_first_success_only() -> None:
-    nan = unrecorded_failure(ANSWERED_NAN, call=1, came=1, message=ANSWERED_NAN)
+    nan = unrecorded_failure(NAN_MESSAGE, call=1, came=1, message=NAN_MESSAGE)
     assert OutageDetector(most=3, worked=True).failed(nan) == [nan]
     assert OutageDetector(most=3, worked=False).failed(nan) == []
     assert OutageDetector(most=0, worked=False).failed(nan) == [nan]

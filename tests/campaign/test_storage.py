@@ -273,7 +273,7 @@ def test_storage_lock_is_shared_by_threads(path: Path) -> None:
 def test_storage_lock_holds_across_links_to_the_file(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("molvae.campaign.lock.LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("molvae.campaign.lock.LOCK_TIMEOUT_SECONDS", 0.05)
     Storage.create(path, FACTS, [ONE]).close()
     link = path.with_name("link.db")
     link.symlink_to(path)

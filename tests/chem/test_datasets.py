@@ -371,7 +371,7 @@ def test_prepare_replaces_only_folders_of_prepare_and_only_with_overwrite(tmp_pa
 )
 def test_prepare_overwrite_refuses_folder_with_changed_or_foreign_files(tmp_path, change):
     source = write(tmp_path / "a.csv", "smiles,a\nCCO,1\n")
-    config = PrepareConfig(keep=("a",))
+    config = PrepareConfig(keep_columns=("a",))
     prepare(source, tmp_path / "out", config=config)
     cache = {"about": json.dumps({"key": {}})}
     save_file({"z": np.zeros(3)}, tmp_path / "out" / "cache.safetensors", cache)
@@ -446,7 +446,7 @@ e,C1,7.5,0,broken
 
 def test_prepare_keep_writes_columns_beside_their_molecules(tmp_path):
     source = write(tmp_path / "a.csv", TABLE)
-    config = PrepareConfig(skip_invalid=True, keep=("pIC50", "charge"))
+    config = PrepareConfig(skip_invalid=True, keep_columns=("pIC50", "charge"))
     report = prepare(source, tmp_path / "out", config=config)
     assert (report.kept, report.dropped["duplicate"], report.dropped["invalid"]) == (3, 1, 1)
     found = {}
@@ -468,14 +468,22 @@ def test_prepare_keep_writes_columns_beside_their_molecules(tmp_path):
 def test_prepare_keep_missing_or_textual_column_raises_data_error(tmp_path, monkeypatch):
     source = write(tmp_path / "a.csv", TABLE)
     with pytest.raises(DataError, match=r"no column 'logD'; its columns are: name, SMILES"):
-        prepare(source, tmp_path / "out", config=PrepareConfig(keep=("logD",), skip_invalid=True))
+        prepare(
+            source,
+            tmp_path / "out",
+            config=PrepareConfig(keep_columns=("logD",), skip_invalid=True),
+        )
     with pytest.raises(DataError, match=r"a\.csv, line 2: note: 'x' is not a number"):
-        prepare(source, tmp_path / "out", config=PrepareConfig(keep=("note",), skip_invalid=True))
+        prepare(
+            source,
+            tmp_path / "out",
+            config=PrepareConfig(keep_columns=("note",), skip_invalid=True),
+        )
     lines = write(tmp_path / "a.smi", "CCO\n")
     with pytest.raises(DataError, match="no table, so it has no column 'pIC50'"):
-        prepare(lines, tmp_path / "out", config=PrepareConfig(keep=("pIC50",)))
+        prepare(lines, tmp_path / "out", config=PrepareConfig(keep_columns=("pIC50",)))
     monkeypatch.setattr(sys, "stdin", io.StringIO("smiles\tki\nCCO\t1\n"))
-    prepare("-", tmp_path / "out", config=PrepareConfig(keep=("ki",)))
+    prepare("-", tmp_path / "out", config=PrepareConfig(keep_columns=("ki",)))
     split = split_of("CCO")
     assert kept_columns(tmp_path / "out", split) == {"ki": [1.0]}
     (tmp_path / "out" / f"{split}.csv").write_text("smiles,ki\nCCO,x\n")

@@ -22,7 +22,7 @@ def test_descriptors_of_druglike_molecules_have_mean_0_and_sd_1() -> None:
 
 def test_descriptors_of_benzene_equal_hand_calculation() -> None:
     row = dict(zip(DESCRIPTORS, descriptors(["c1ccccc1"])[0], strict=True))
-    raw = {name: row[name] * sd + mean for name, (_, mean, sd) in DESCRIPTORS.items()}
+    raw = {name: row[name] * std + mean for name, (_, mean, std) in DESCRIPTORS.items()}
     for name in ("TPSA", "rotatable_bonds", "Fsp3", "donors", "acceptors"):
         assert raw[name] == pytest.approx(0.0, abs=1e-9)
     assert raw["heavy_atoms"] == pytest.approx(6)
@@ -33,8 +33,8 @@ def test_descriptors_of_benzene_equal_hand_calculation() -> None:
 def test_descriptors_count_atoms_of_each_element() -> None:
     (row,) = descriptors(["CS(=O)(=O)c1ccc(OP(O)(O)=O)c(Cl)c1NC(F)(F)F"])
     raw = {
-        name: value * sd + mean
-        for value, (name, (_, mean, sd)) in zip(row, DESCRIPTORS.items(), strict=True)
+        name: value * std + mean
+        for value, (name, (_, mean, std)) in zip(row, DESCRIPTORS.items(), strict=True)
     }
     formula = {"H": 8, "C": 8, "N": 1, "O": 6, "F": 3, "P": 1, "S": 1, "Cl": 1}
     assert {name: round(raw[name], 6) for name in formula} == formula

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from molvae.chem._parallel import CHUNK, parallel_map, stream
+from molvae.chem._parallel import CHUNK_SIZE, parallel_map, stream
 from molvae.errors import ConfigError
 
 
 def test_parallel_map_with_workers_keeps_order_in_other_processes():
-    numbers = list(range(-CHUNK, 2 * CHUNK + 3))
+    numbers = list(range(-CHUNK_SIZE, 2 * CHUNK_SIZE + 3))
     assert parallel_map(abs, numbers, workers=2) == [abs(number) for number in numbers]
     assert os.getpid() not in parallel_map(_pid, numbers[:3], workers=2)
 
@@ -28,7 +28,7 @@ def test_parallel_map_passes_on_exceptions_of_the_function(workers):
     with pytest.raises(ZeroDivisionError):
         parallel_map(_inverse, [1, 0], workers=workers)
     with pytest.raises(ZeroDivisionError):
-        parallel_map(_inverse, list(range(5 * CHUNK, -1, -1)) * 2, workers=workers)
+        parallel_map(_inverse, list(range(5 * CHUNK_SIZE, -1, -1)) * 2, workers=workers)
     assert parallel_map(abs, [-1], workers=workers) == [1]
 
 
@@ -66,7 +66,7 @@ def test_parallel_map_with_dying_processes_raises_config_error():
 
 def test_stream_closed_early_leaves_the_pool_usable():
     for number_of_chunks in range(3, 11):  # at some, work was underway when the processes ended
-        results = stream(abs, list(range(number_of_chunks * CHUNK)), workers=2)
+        results = stream(abs, list(range(number_of_chunks * CHUNK_SIZE)), workers=2)
         assert next(results) == 0
         results.close()
         assert parallel_map(abs, [-1], workers=2) == [1]

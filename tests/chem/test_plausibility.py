@@ -7,7 +7,7 @@ from pathlib import Path
 
 from molvae.chem.cores import core_of
 from molvae.chem.plausibility import Plausibility
-from molvae.chem.precedents import FILE, Precedents, of_model, zinc250k
+from molvae.chem.precedents import FILE_NAME, Precedents, of_model, zinc250k
 from tests.chem.molecules import zinc
 from tests.chem.test_unstable_groups import DRUGS
 
@@ -62,7 +62,7 @@ def test_of_model_gives_the_precedents_of_the_model_folder(tmp_path: Path) -> No
     assert of_model("zinc250k") is zinc250k()
     assert of_model("qm9") is None
     assert of_model(str(tmp_path)) is None
-    KNOWN.save(tmp_path / FILE)
+    KNOWN.save(tmp_path / FILE_NAME)
     found = of_model(str(tmp_path))
     assert found is not None
     assert found.heavy_atoms == KNOWN.heavy_atoms

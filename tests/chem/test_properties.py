@@ -110,8 +110,8 @@ def test_score_penalized_logp_equals_the_published_formula():
 
 def test_penalized_logp_constants_standardize_zinc250k():
     penalties = [ring_penalty(parse(smiles)) for smiles in zinc()]
-    mean, sd = PENALIZED_LOGP_CONSTANTS["ring"]
-    assert np.mean(penalties) == pytest.approx(mean, abs=4 * sd / 500**0.5)
+    mean, std = PENALIZED_LOGP_CONSTANTS["ring"]
+    assert np.mean(penalties) == pytest.approx(mean, abs=4 * std / 500**0.5)
     penalized = score(zinc()[:500], ["penalized_logp"], workers=1)
     assert abs(penalized.mean()) < 4 * 2 / 500**0.5
 

@@ -15,7 +15,7 @@ from molvae.analysis.export import write_table
 from molvae.chem.measurements import mean_values, measured_values
 from molvae.chem.molecules import canonical
 from molvae.chem.readers import read_table
-from molvae.chem.structure_files import CANNOT_ENCODE, is_drawing_of, sdf_table
+from molvae.chem.structure_files import UNREADABLE_DRAWING, is_drawing_of, sdf_table
 from molvae.chem.tables import Table
 from molvae.errors import DataError, InvalidMoleculeError, MissingPackageError, MolvaeWarning
 
@@ -115,7 +115,7 @@ def test_read_table_of_damaged_or_empty_file_raises_with_its_name(
         name, b"x\n\n\nM  END\n$$$$\n"
     ))  # fmt: skip
     if name == "a.sdf":
-        assert read_table(tmp_path / name).rows[0][1][0] == CANNOT_ENCODE
+        assert read_table(tmp_path / name).rows[0][1][0] == UNREADABLE_DRAWING
         return
     with pytest.raises(DataError, match=rf"{name}.*damaged"):
         read_table(tmp_path / name)
@@ -459,7 +459,7 @@ def test_sdf_table_of_invalid_drawings_gives_texts_that_raise_the_reason() -> No
     found = sdf_table(text, "t.sdf")
     with pytest.raises(InvalidMoleculeError, match="valence"):
         canonical(found.rows[0][1][0])
-    with pytest.raises(InvalidMoleculeError, match=CANNOT_ENCODE):
+    with pytest.raises(InvalidMoleculeError, match=UNREADABLE_DRAWING):
         canonical(found.rows[1][1][0])
     assert canonical(found.rows[2][1][0]) == "CC(C)(C)C"
 

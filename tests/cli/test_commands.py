@@ -71,7 +71,7 @@ def test_density_command_prints_log_prob_outlier_score_and_percentile(molvae: Mo
 
 
 def test_properties_command_prints_a_table(molvae: Molvae) -> None:
-    done = molvae("properties", "-", "--names", "logP", "QED", stdin="OCC\nc1ccccc1\n")
+    done = molvae("properties", "-", "--properties", "logP", "QED", stdin="OCC\nc1ccccc1\n")
     assert done.status == 0
     assert [row["smiles"] for row in done.table] == ["OCC", "c1ccccc1"]
     assert float(done.table[1]["logP"]) == pytest.approx(1.6866)
@@ -86,7 +86,7 @@ def test_properties_command_with_an_invalid_molecule_fails_with_its_line(
 
 
 def test_properties_command_skip_invalid_counts_invalid_molecules(molvae: Molvae) -> None:
-    words = ["properties", "--names", "MW", "--skip-invalid"]
+    words = ["properties", "--properties", "MW", "--skip-invalid"]
     done = molvae(*words, stdin="CCO\nC(\nCC\nx\n")
     assert done.status == 0
     assert [row["MW"] != "" for row in done.table] == [True, False, True, False]
@@ -94,9 +94,9 @@ def test_properties_command_skip_invalid_counts_invalid_molecules(molvae: Molvae
 
 
 def test_properties_command_summary_prints_mean_and_sd(molvae: Molvae) -> None:
-    done = molvae("properties", "--summary", "--names", "heavy_atoms", stdin="CC\nCCCC\n")
+    done = molvae("properties", "--summary", "--properties", "heavy_atoms", stdin="CC\nCCCC\n")
     assert done.table == [
-        {"property": "heavy_atoms", "molecules": "2", "mean": "3", "sd": "1.41421356"}
+        {"property": "heavy_atoms", "molecules": "2", "mean": "3", "std": "1.41421356"}
     ]
 
 
@@ -117,7 +117,7 @@ def test_properties_command_of_a_file_without_molecules_fails(
 
 
 def test_commands_with_an_unknown_name_suggest_the_nearest(molvae: Molvae) -> None:
-    molvae("properties", "--names", "QEDD", stdin="C\n").fails(1, "did you mean 'QED'")
+    molvae("properties", "--properties", "QEDD", stdin="C\n").fails(1, "did you mean 'QED'")
     molvae("propertis").fails(2, 'Did you mean "properties"')
     molvae("generate", "zinc250").fails(1, "zinc250")
 
@@ -134,7 +134,9 @@ def test_list_command_prints_all_named_things(molvae: Molvae) -> None:
 
 def test_command_with_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     (tmp_path / "many.smi").write_text("CCO\n" * 20_000)
-    command = f"{sys.executable} -m molvae properties --names MW --workers 1 many.smi | head -n 1"
+    command = (
+        f"{sys.executable} -m molvae properties --properties MW --workers 1 many.smi | head -n 1"
+    )
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"],
         cwd=tmp_path,
@@ -307,8 +309,10 @@ def test_train_command_learns_a_kept_column(
 ) -> None:
     rows = [f"{m},{len(m)}" for m in MOLECULES]
     (tmp_path / "mine.csv").write_text("\n".join(["smiles,length", *rows]))
-    assert molvae("prepare", "mine.csv", "d", "--keep", "length", "--skip-invalid").status == 0
-    molvae("prepare", "mine.csv", "e", "--keep", "width").fails(1, "no column 'width'")
+    assert (
+        molvae("prepare", "mine.csv", "d", "--keep-columns", "length", "--skip-invalid").status == 0
+    )
+    molvae("prepare", "mine.csv", "e", "--keep-columns", "width").fails(1, "no column 'width'")
     assert not (tmp_path / "e").exists()
     words = [run_folder / "tiny.toml", "--data", "d", "--properties"]
     assert molvae("train", *words, "length", "--out", "o").status == 0
@@ -316,7 +320,7 @@ def test_train_command_learns_a_kept_column(
 
 
 def test_evaluate_command_measures_held_out_molecules(molvae: Molvae, run_folder: Path) -> None:
-    words = ["evaluate", run_folder / "run", "--samples", 20, "--draws", 10, "--no-fcd"]
+    words = ["evaluate", run_folder / "run", "--samples", 20, "--posteriors", 10, "--no-fcd"]
     table = molvae(*words, "--data", run_folder / "data").table
     found = {row["measure"]: row["value"] for row in table}
     held_out = (run_folder / "data" / "test.smi").read_text().split()

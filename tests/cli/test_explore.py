@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from molvae.cli.old_spellings import current_words
 from tests.cli.conftest import Molvae, Result
 from tests.toys import DenseToySpace, begin
 
@@ -130,7 +131,7 @@ def test_ascend_prints_paths_and_a_summary(grid: Molvae, tmp_path: Path) -> None
     top = GRID.at(7, 2, "S")
     text = f"{GRID.at(2, 8, 'O')}\n{FIRST}\n"
     done = grid(
-        "explore", "ascend", "toy", "--climb", "-distance", "--figure", "up.svg", stdin=text
+        "explore", "ascend", "toy", "--target", "-distance", "--figure", "up.svg", stdin=text
     )
     rows = done.table
     assert next(row["smiles"] for row in rows if row["path"] == "2") == FIRST
@@ -141,7 +142,7 @@ def test_ascend_prints_paths_and_a_summary(grid: Molvae, tmp_path: Path) -> None
 
 
 def test_ascend_skip_invalid_skips_unreadable_molecules(grid: Molvae) -> None:
-    words = ["explore", "ascend", "toy", "-", "--climb", "a", "--steps", 2]
+    words = ["explore", "ascend", "toy", "-", "--target", "a", "--steps", 2]
     text = f"{FIRST}\nc1ccccc1\nC(\n"
     assert grid(*words, stdin=text).status == 1
     done = grid(*words, "--skip-invalid", stdin=text)
@@ -153,14 +154,14 @@ def test_ascend_skip_invalid_skips_unreadable_molecules(grid: Molvae) -> None:
 def test_ascend_and_map_accept_a_campaign_file(grid: Molvae, tmp_path: Path) -> None:
     with begin(tmp_path / "c.db", start=GRID.molecules[::20]) as campaign:  # type: ignore[attr-defined]
         campaign.run(20)
-    up = grid("explore", "ascend", "toy", "--climb", "c.db", stdin=FIRST)
+    up = grid("explore", "ascend", "toy", "--target", "c.db", stdin=FIRST)
     assert up.status == 0, up.err
     assert "hill: mean improvement predicted +" in up.err
     write("all.smi", *GRID.molecules)
     done = grid("explore", "map", "toy", "all.smi", "--overlay", "c.db", "-n", 50)
     kinds = column(done, "kind")
     assert [kinds.count(kind) for kind in ("data", "start", "new")] == [50, 17, 3]
-    grid("explore", "ascend", "toy", "--climb", "all.smi", stdin=FIRST).fails(
+    grid("explore", "ascend", "toy", "--target", "all.smi", stdin=FIRST).fails(
         1, "all.smi", "campaign file"
     )
     with begin(tmp_path / "d.db") as campaign:  # type: ignore[attr-defined]
@@ -204,3 +205,13 @@ def test_map_of_a_prepared_folder_uses_its_training_molecules(grid: Molvae, tmp_
     assert len(done.table) == 10
     grid("explore", "map", "toy", "data", "--color", "activity").fails(1, "data", "'activity'")
     grid("explore", "map", "toy", "data", "-n", 0).fails(1, "a whole number from 1")
+
+
+def test_old_flags_of_single_commands_are_read() -> None:
+    assert current_words(["prepare", "m.csv", "d", "--keep", "pIC50"])[3:] == [
+        "--keep-columns",
+        "pIC50",
+    ]
+    assert current_words(["optimize", "c.db", "--keep", "c1ccccc1[*:1]"])[2] == "--keep"
+    assert current_words(["evaluate", "qm9", "--draws=9"])[2] == "--posteriors=9"
+    assert current_words(["properties", "--names", "MW"])[1] == "--properties"

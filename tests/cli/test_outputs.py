@@ -139,7 +139,7 @@ REFUSED = [
     "explore neighbors toy CCO --figure photo.png",
     "explore traverse toy CCO --along logP --figure mine.pdf",
     "explore analogy toy C CC CCC --figure rec.svg",
-    "explore ascend toy start.smi --climb rec.db --figure rec.svg",
+    "explore ascend toy start.smi --target rec.db --figure rec.svg",
     "explore map toy start.smi --figure photo.png",
     "report rec.db new.html --figures mine.csv",
 ]

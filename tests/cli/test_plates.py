@@ -123,7 +123,7 @@ def assert_reasons_are_in(page: str, trials: Sequence[Trial]) -> None:
         for text in (
             number(predicted.q50),
             f"{number(predicted.q05)} to {number(predicted.q95)}",
-            f"weight {reason.kappa:.2g}",
+            f"<dt>kappa</dt><dd>{reason.kappa:.2g}</dd>",
             trial.origin,
             reason.nearest or "",
             *reason.parents,

@@ -428,7 +428,7 @@ def test_tell_file_keeps_notes_of_the_start_file_of_the_same_name(lab: Molvae) -
 
 def test_properties_command_of_an_sdf_reads_its_molecules(lab: Molvae) -> None:
     assert lab("export", "lab.db", "all.sdf").status == 0
-    table = lab("properties", "all.sdf", "--names", "heavy_atoms").table
+    table = lab("properties", "all.sdf", "--properties", "heavy_atoms").table
     assert len(table) == 6
     assert all(row["heavy_atoms"] for row in table)
 
@@ -436,10 +436,10 @@ def test_properties_command_of_an_sdf_reads_its_molecules(lab: Molvae) -> None:
 def test_properties_command_skip_invalid_counts_hostile_molecules(lab: Molvae) -> None:
     text = "smiles\nCCO\n[CH255]\n[#119]\n[CH256]\n" + "C" * 20_000 + "\n"
     write(Path("s.csv"), text)
-    done = lab("properties", "s.csv", "--names", "MW")
+    done = lab("properties", "s.csv", "--properties", "MW")
     done.fails(1, "line 3", "line 4", "line 5", "line 6")
     assert len(done.err) < 2_000
-    done = lab("properties", "s.csv", "--names", "MW", "--skip-invalid")
+    done = lab("properties", "s.csv", "--properties", "MW", "--skip-invalid")
     assert "4 of 5 skipped: no molecules (line 3; line 4; line 5; line 6)" in done.err
     assert lab("prepare", "s.csv", "d", "--skip-invalid").status == 0
 

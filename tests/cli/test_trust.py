@@ -22,8 +22,8 @@ from molvae.campaign.storage import Storage
 from molvae.campaign.trial import NewTrial
 from molvae.errors import CampaignError
 from molvae.objectives.counts import COUNTS
-from molvae.objectives.parsing import WITHOUT_CODE, runs_code
-from molvae.objectives.registry import SIMILARITY
+from molvae.objectives.parsing import PREFIXES_WITHOUT_CODE, runs_code
+from molvae.objectives.registry import SIMILARITY_PREFIX
 from tests.cli.conftest import Molvae
 from tests.toys import ToySpace
 
@@ -207,7 +207,7 @@ def test_campaign_without_code_writes_no_trust_file(elsewhere: None, tmp_path: P
 
 
 def test_runs_code_is_false_for_all_prefixes_of_molvae() -> None:
-    assert set(WITHOUT_CODE) == {"manual:", SIMILARITY, *COUNTS}
+    assert set(PREFIXES_WITHOUT_CODE) == {"manual:", SIMILARITY_PREFIX, *COUNTS}
     for spec in ("qed", "guacamol/osimertinib_mpo", "similarity:CCO", " alerts:PAINS", "manual:y"):
         assert not runs_code(spec)
     for spec in SPECS:

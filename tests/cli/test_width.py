@@ -45,17 +45,17 @@ list data
 properties start.smi
 encode toy start.smi
 properties start.smi --summary
-properties start.smi --names logP rdkit:BertzCT lipinski_violations
+properties start.smi --properties logP rdkit:BertzCT lipinski_violations
 explore map toy start.smi
 explore interpolate toy {FIRST} {SECOND}
 explore neighbors toy {FIRST} --radius 1 -n 20
 explore traverse toy {FIRST} --along a --length 1
 explore analogy toy {FIRST} {SECOND} {THIRD}
-explore ascend toy start.smi --climb distance
+explore ascend toy start.smi --target distance
 ask lab.db --creat
 optimize run2.db --budget 4
 optimize lab.db --batch-size much
-properties start.smi --names no_such_property
+properties start.smi --properties no_such_property
 prepare start.smi prepared
 tell nowhere/with/a/long/name/of/a/campaign/file/that/does/not/exist/at/all/lab.db 5 7
 """
@@ -64,7 +64,7 @@ generate qm9 -n 3 --confidence
 encode qm9 start.smi
 decode qm9 vectors.tsv --confidence
 explore density qm9 start.smi --n-samples 2
-evaluate qm9 --data start.smi -n 4 --samples 8 --draws 2 --no-fcd
+evaluate qm9 --data start.smi -n 4 --samples 8 --posteriors 2 --no-fcd
 library build start.smi shelf --space qm9 --alerts
 library search shelf CCCO -n 3
 library search shelf CCCO -n 3 --by tanimoto

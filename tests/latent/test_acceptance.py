@@ -15,7 +15,7 @@ from molvae.chem.datasets import sample_molecules
 from molvae.chem.properties import score
 from molvae.errors import CheckpointError
 from molvae.latent import train as training
-from molvae.latent.acceptance import FILE, Acceptance, features
+from molvae.latent.acceptance import FILE_NAME, Acceptance, features
 from molvae.latent.space import LatentSpace
 
 
@@ -78,8 +78,8 @@ def test_acceptance_saved_and_loaded_is_equal(
 def test_acceptance_load_of_damaged_or_foreign_file_raises(
     tmp_path: Path, acceptance: Acceptance
 ) -> None:
-    (tmp_path / FILE).write_bytes(b"no tensors")
-    with pytest.raises(CheckpointError, match=FILE):
+    (tmp_path / FILE_NAME).write_bytes(b"no tensors")
+    with pytest.raises(CheckpointError, match=FILE_NAME):
         Acceptance.load(tmp_path)
     other = Acceptance(
         acceptance.mean[:3],

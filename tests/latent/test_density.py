@@ -17,7 +17,7 @@ from molvae.chem.prepare import split_of
 from molvae.chem.representations import Selfies
 from molvae.errors import CheckpointError, ConfigError, InvalidMoleculeError, MolvaeWarning
 from molvae.latent.density import (
-    FILE,
+    FILE_NAME,
     Reference,
     encode_generated_molecules,
     log_density,
@@ -78,7 +78,7 @@ def test_model_folder_reference_is_computed_from_generated_molecules(tmp_path: P
     assert torch.equal(again.reference.computed(), stored)
     z = space.encode(["CCO", "c1ccccc1"])
     assert torch.equal(again.density_percentile(z), space.density_percentile(z))
-    (tmp_path / "copy" / FILE).write_bytes(b"{}")
+    (tmp_path / "copy" / FILE_NAME).write_bytes(b"{}")
     with pytest.raises(CheckpointError, match="densities"):
         molvae.load(tmp_path / "copy")
 

@@ -26,7 +26,7 @@ from molvae.chem.representations import RobustSmiles
 from molvae.chem.vocabulary import EOS, Vocabulary
 from molvae.config import PrepareConfig, build, read_toml
 from molvae.errors import CheckpointError, ConfigError, DataError, MolvaeWarning, UnknownNameError
-from molvae.latent.acceptance import FILE as ACCEPTANCE
+from molvae.latent.acceptance import FILE_NAME as ACCEPTANCE
 from molvae.latent.labels import fingerprints, label, label_names
 from molvae.latent.loading import WEIGHTS, list_models
 from molvae.latent.space import LatentSpace
@@ -138,7 +138,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cells = ["" if i % 3 == 0 else f"{size:g}" for i, size in enumerate(sizes)]
     rows = [f"{m},{cell}" for m, cell in zip(molecules, cells, strict=True)]
     (folder / "some.csv").write_text("\n".join(["smiles,size", *rows]))
-    keep = PrepareConfig(keep=("size",))
+    keep = PrepareConfig(keep_columns=("size",))
     prepare(str(folder / "some.csv"), folder / "some", config=keep, workers=1)
     return folder / "some"
 
@@ -322,7 +322,9 @@ def test_train_language_model_generates_and_has_no_z(config: TrainConfig, tmp_pa
     ):
         with pytest.raises(ConfigError, match="language model"):
             ask()
-    found = evaluate(space, load_split(config.data, "test"), n_samples=10, n_draws=3, fcd=False)
+    found = evaluate(
+        space, load_split(config.data, "test"), n_samples=10, n_posteriors=3, fcd=False
+    )
     assert found["elbo"] == pytest.approx(found["iwae"])
     assert "reconstruction" not in found
 
@@ -339,7 +341,7 @@ def test_train_autoencoder_has_z_and_no_log_prob(config: TrainConfig) -> None:
     assert torch.equal(mean, space.encode(molecules))
     with pytest.raises(ConfigError, match="autoencoder"):
         space.log_prob(["CCO"])
-    found = evaluate(space, molecules, n_samples=10, n_draws=3, fcd=False)
+    found = evaluate(space, molecules, n_samples=10, n_posteriors=3, fcd=False)
     assert math.isnan(found["iwae"])
     assert math.isnan(found["kl"])
     assert 0 <= found["reconstruction"] <= 1

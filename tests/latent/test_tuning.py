@@ -54,8 +54,8 @@ def test_tuned_and_measured_report_holds_out_enough_molecules(
     space: LatentSpace, monkeypatch: pytest.MonkeyPatch, enough: int, held_out: int
 ) -> None:
     monkeypatch.setattr(tuning, "MIN_STEPS", 2)
-    monkeypatch.setattr(tuning, "PASSES", 0)
-    monkeypatch.setattr(tuning, "ENOUGH_HELD_OUT", enough)
+    monkeypatch.setattr(tuning, "N_PASSES", 0)
+    monkeypatch.setattr(tuning, "MIN_HELD_OUT", enough)
     new, report = tune_and_measure(space, [*SERIES, "OCC"])
     assert report.n_held_out == held_out
     assert 0 <= report.before <= 1

@@ -9,16 +9,16 @@ from torch import Tensor
 from molvae.model.hmc import hmc_sample
 
 MAP = torch.tensor([[1.0, 0.5], [-0.3, 1.0], [0.8, -0.6]], dtype=torch.float64)
-SD = 0.5
+STD = 0.5
 X = torch.tensor([1.2, -0.4, 0.9], dtype=torch.float64)
-PRECISION = torch.eye(2, dtype=torch.float64) + MAP.T @ MAP / SD**2
+PRECISION = torch.eye(2, dtype=torch.float64) + MAP.T @ MAP / STD**2
 COVARIANCE = torch.linalg.inv(PRECISION)
-MEAN = COVARIANCE @ MAP.T @ X / SD**2
+MEAN = COVARIANCE @ MAP.T @ X / STD**2
 
 
 def log_density(z: Tensor) -> Tensor:
     """log p(x | z) + log p(z) of x = MAP z + noise and z from N(0, I), but for a constant."""
-    return -0.5 * ((X - z @ MAP.T) / SD).square().sum(dim=1) - 0.5 * z.square().sum(dim=1)
+    return -0.5 * ((X - z @ MAP.T) / STD).square().sum(dim=1) - 0.5 * z.square().sum(dim=1)
 
 
 @pytest.mark.parametrize(("n_leapfrog_steps", "step", "steps"), [(1, 1.5, 60), (4, 1.2, 20)])

@@ -112,7 +112,7 @@ def test_importance_bound_decodes_at_most_the_allowed_rows_at_once(
         return logits(code, ids)
 
     monkeypatch.setattr(model, "logits", spy)
-    monkeypatch.setattr(objectives, "AT_ONCE", 8)
+    monkeypatch.setattr(objectives, "BOUND_BATCH_SIZE", 8)
     many = importance_bound(model, NormalPrior(4), ROWS, n_samples=20)
     assert seen == [8, 8, 4] * 3
     seen.clear()

@@ -29,7 +29,7 @@ def test_posterior_flow_starts_as_the_identity() -> None:
     torch.manual_seed(0)
     q = Posterior(dataclasses.replace(PLAIN, posterior="flow"), 0)
     z = torch.randn(5, PLAIN.latent_dim)
-    pushed, stretch = q.push(torch.randn(5, q.width), z)
+    pushed, stretch = q.apply_flow(torch.randn(5, q.width), z)
     torch.testing.assert_close(pushed, z)
     assert not bool(stretch.any())
 
@@ -37,8 +37,10 @@ def test_posterior_flow_starts_as_the_identity() -> None:
 def test_posterior_flow_log_determinant_equals_the_jacobian() -> None:
     q, summary = make("flow", 4)
     for z in torch.randn(5, 4):
-        slopes = torch.autograd.functional.jacobian(lambda x: q.push(summary, x[None])[0][0], z)
-        stretch = q.push(summary, z[None])[1].detach()
+        slopes = torch.autograd.functional.jacobian(
+            lambda x: q.apply_flow(summary, x[None])[0][0], z
+        )
+        stretch = q.apply_flow(summary, z[None])[1].detach()
         assert float(stretch) == pytest.approx(float(torch.linalg.slogdet(slopes)[1]), abs=1e-4)
         off = (slopes - slopes.diag().diag()).abs()
         assert float(off.max()) > 0.01  # units depend on each other
@@ -53,7 +55,7 @@ def log_density(q: Posterior, summary: Tensor, z: Tensor) -> Tensor:
             base = layer(context).inv(base)
     mean, logvar = q.gaussian(summary, summary[:, :0])
     normal = torch.distributions.Normal(mean, (0.5 * logvar).exp())
-    _, stretch = q.push(rows, base)
+    _, stretch = q.apply_flow(rows, base)
     return normal.log_prob(base).sum(dim=1) - stretch
 
 

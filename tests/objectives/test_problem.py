@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ from molvae.objectives.problem import (
     is_non_dominated,
     pareto_rank,
 )
+from molvae.objectives.registry import get_objective
 
 UP = Objective(name="up", direction="maximize", spec=None, worst=0.0, best=10.0)
 DOWN = Objective(name="down", direction="minimize", spec=None, worst=5.0, best=1.0)
@@ -359,3 +362,33 @@ def test_parse_problem_of_repeated_or_unsatisfiable_parts_raises(
 ) -> None:
     with pytest.raises(MolvaeError, match=part):
         parse_problem(objective, constraints, campaign_file=tmp_path / "c.db")
+
+
+def weighted(smiles: str, weight: float) -> float:
+    return weight * len(smiles)
+
+
+def test_a_partial_has_the_name_of_its_function_and_a_lambda_needs_one(tmp_path: Path) -> None:
+    def name_of(given: Any, **settings: Any) -> tuple[str, ...]:
+        problem, functions = parse_problem(given, campaign_file=tmp_path / "c.db", **settings)
+        (function,) = functions.values()
+        assert function(["CCO"]) == [6.0]
+        return problem.names
+
+    twice = partial(weighted, weight=2.0)
+    assert name_of(twice) == name_of(partial(twice)) == ("weighted",)
+    assert name_of(Objective("mine", spec=twice)) == ("mine",)
+    doubled = lambda smiles: 2.0 * len(smiles)  # noqa: E731
+    for wrong in (doubled, {"objective": doubled}, partial(doubled)):
+        with pytest.raises(ConfigError, match="has no name; define it with def"):
+            parse_problem(wrong, campaign_file=tmp_path / "c.db")
+    assert name_of(doubled, name="mine") == ("mine",)
+    assert name_of({"objective": doubled, "name": "mine"}) == ("mine",)
+    assert name_of(Objective("mine", spec=doubled)) == ("mine",)
+    assert get_objective(doubled, name="mine").name == "mine"
+
+
+def test_bounds_of_objects_may_be_0(tmp_path: Path) -> None:
+    parts = (Objective("logp", direction="range", low=0.0, high=3.0), Constraint("mw", low=0.0))
+    problem, _ = parse_problem([parts[0]], [parts[1]], campaign_file=tmp_path / "c.db")
+    assert (problem.objectives[0].low, problem.constraints[0].low) == (0.0, 0.0)

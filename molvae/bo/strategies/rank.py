@@ -100,15 +100,16 @@ class Rank:
     one with the best leave-one-out likelihood; see `molecule_gp`. Or `module:attribute`, or an
     object: a `SurrogateFactory`."""
     acquisition: str | Acquisition = "ucb"
-    """`ucb`. Or `module:attribute`, or an object: an `Acquisition`, for one measured objective."""
+    """Acquisition function: `ucb`, or `module:attribute` or an object, an `Acquisition`, for one
+    measured objective."""
     n_generations: int = 4
     """Generations of offspring for each batch."""
     n_offspring: int = 200
     """Offspring in each generation; ten for each molecule of the batch, if that is more."""
     n_warmup: int = 200
-    """With fewer values there are fewer generations and offspring, in proportion to the square
-    root: among many candidates a surrogate that has learned little picks those that it overrates.
-    0: never."""
+    """Number of values below which there are fewer generations and offspring, in proportion to the
+    square root: among many candidates a surrogate that has learned little picks those that it
+    overrates. 0: never."""
     initial_distance: float = 0.3
     """Least Tanimoto distance between two molecules of a batch, see `Diversity`, with the first
     values; it falls to 0 at `n_warmup`. A batch of near duplicates teaches the surrogate little.
@@ -133,9 +134,9 @@ class Rank:
     kappa_max: float = 4.0
     """Largest weight of the standard deviation, with `n_cautious` or more values."""
     n_cautious: int = 400
-    """With fewer values the largest weight is smaller in proportion, down to an eighth, and all
-    weights are smaller where the latest errors were smaller than predicted. 0: weights are as
-    given, and campaigns that start from analogues may leave them at once."""
+    """Number of values below which the largest weight is smaller in proportion, down to an eighth,
+    and all weights are smaller where the latest errors were smaller than predicted. 0: weights are
+    as given, and campaigns that start from analogues may leave them at once."""
     fingerprint_radius: int = 1
     """Radius of the Morgan fingerprint. Large radii identify single molecules; small radii describe
     fragments and generalize better."""
@@ -206,7 +207,7 @@ class Rank:
         *,
         seed: int,
     ) -> MoleculePredictor:
-        """What predicts the values of molecules, fitted to the observations."""
+        """Predictor of the values of molecules, fitted to the observations."""
         surrogate = self.surrogate
         if not isinstance(surrogate, str) or ":" in surrogate:
             surrogate = import_object(surrogate)
@@ -399,9 +400,9 @@ def _add_generation(
 
     Args:
         maker: The space of the latent operators.
-        counts: Offspring of each operator.
+        counts: Number of offspring of each operator.
         radii: Shortest and longest step in z.
-        dataset: From which molecules are screened.
+        dataset: Data set from which molecules are screened.
 
     Returns:
         Whether most steps in z led to known molecules.

@@ -209,7 +209,7 @@ def format_strategy(
     """A strategy as `get_strategy` reads it: its name, and the settings that are not its defaults.
 
     Args:
-        name: Of a strategy; one that is not built in was an object, and is named as such.
+        name: Name of a strategy; one that is not built in was an object, and is named as such.
         settings: All of its settings, also under the names of earlier versions.
         defaults: Write all settings: the defaults may be others in another version.
     """
