@@ -154,10 +154,10 @@ def test_draw_projection_of_a_campaign_has_legend_and_labels(tmp_path: Path) -> 
     assert {"initial molecules", "new molecules", "10", "11", "12"} <= set(said)
 
 
-@pytest.mark.parametrize("name", ["p.gif", "no/folder/p.svg"])
-def test_draw_path_to_an_invalid_file_raises(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "fault"), [("p.gif", "gif"), ("no/folder/p.svg", "no/folder")])
+def test_draw_path_to_an_invalid_file_raises(name: str, fault: str, tmp_path: Path) -> None:
     path = interpolate(GRID, FIRST, LAST, steps=2)
-    with pytest.raises(ConfigError, match="p"):
+    with pytest.raises(ConfigError, match=fault):
         draw_path(path, tmp_path / name)
 
 

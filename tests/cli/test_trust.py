@@ -162,6 +162,7 @@ def test_run_without_a_writable_state_folder_ends_without_error(
         pass
     with Campaign.open(tmp_path / "a.db", ToySpace()) as campaign:
         campaign.run(3)
+        assert [trial.status for trial in campaign.trials] == ["complete"] * 3
 
 
 def test_optimize_naming_the_code_trusts_the_code(

@@ -76,17 +76,11 @@ def test_decode_of_encodings_gives_most_molecules_back(
 def test_decode_gives_one_canonical_molecule_per_vector(space: LatentSpace) -> None:
     decoded = space.decode(space.sample_prior(200, seed=4))
     assert len(decoded) == 200
+    # RDKit alone would give some of them another SMILES when they are read again.
     assert all(s is not None and canonical(s) == s for s in decoded)
     assert len(set(decoded)) > 180
     assert space.decode(space.sample_prior(200, seed=4)) == decoded
     assert space.decode(torch.empty(0, space.dim)) == []
-
-
-def test_decode_of_prior_samples_gives_canonical_smiles(space: LatentSpace) -> None:
-    """RDKit alone would give some of them another SMILES when they are read again."""
-    for smiles in space.decode(space.sample_prior(300, seed=4)):
-        assert smiles is not None
-        assert canonical(smiles) == smiles
 
 
 def test_decode_accepts_a_single_vector_and_a_numpy_array(space: LatentSpace) -> None:
