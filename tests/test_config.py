@@ -86,6 +86,14 @@ def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("a = = 3")
     with pytest.raises(DataError, match="not valid TOML"):
         read_toml(tmp_path / "bad.toml")
+    (tmp_path / "latin.toml").write_bytes(b"a = 3  # \xfc")
+    with pytest.raises(DataError, match="not valid TOML"):
+        read_toml(tmp_path / "latin.toml")
+
+
+def test_a_byte_order_mark_before_toml_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbfa = 3\r\nb = 4\r\n")
+    assert read_toml(tmp_path / "marked.toml") == {"a": 3, "b": 4}
 
 
 def test_old_names_of_settings_are_read() -> None:

@@ -458,6 +458,16 @@ def test_a_pipeline_file_is_a_whole_campaign(toy: Molvae, tmp_path: Path) -> Non
     assert not (tmp_path / "e.db").exists()
 
 
+@pytest.mark.parametrize("line", ["report = true", "campaign = 3", "start = [1]", "budget = '9'"])
+def test_a_setting_of_another_type_is_named_with_its_file(
+    toy: Molvae, tmp_path: Path, line: str
+) -> None:
+    rest = "" if "campaign" in line else 'campaign = "c.db"\n'
+    (tmp_path / "c.toml").write_text(f'objective = "logp"\nspace = "toy"\n{rest}{line}\n')
+    toy("optimize", "--config", "c.toml").fails(1, f"c.toml: {line.split()[0]} must be of type")
+    assert not (tmp_path / "c.db").exists()
+
+
 @pytest.mark.parametrize("name", ["qed.toml", "qed-sas.toml"])
 def test_the_pipelines_are_campaigns(
     toy: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
