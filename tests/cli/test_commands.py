@@ -496,6 +496,8 @@ def test_the_pipelines_are_campaigns(
         (["--objective", "good:mas"], ["did you mean 'mass'"]),
         (["--record", "no/where.db"], ["no folder"]),
         (["--report", "no/where.html"], ["no folder"]),
+        (["--top", "-1"], ["top must be a whole number from 0, got -1"]),
+        (["--plausibility", "none,alerts"], ["none stands alone"]),
         (["--report", "mine.html"], ["mine.html exists"]),
     ],
 )
