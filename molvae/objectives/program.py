@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from molvae.chem.molecules import list_of_smiles
 from molvae.errors import ConfigError, MachineError, ObjectiveError, one_line, require, shown
 from molvae.objectives.child_processes import Ended, run
 from molvae.objectives.process_guard import signal_name
@@ -92,6 +93,7 @@ class Program:
             ProcessDiedError: The program was killed from outside.
             ObjectiveError: The program failed, took too long, or printed too much or no answer.
         """
+        smiles = list_of_smiles(smiles)
         if SMILES_PLACEHOLDER in self.command:
             return [self._one_call([molecule])[0] for molecule in smiles]
         return self._one_call(smiles)

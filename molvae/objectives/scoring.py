@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, Protocol, cast, get_args
 from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto
-from molvae.chem.molecules import canonical_or_none, parse
+from molvae.chem.molecules import canonical_or_none, list_of_smiles, parse
 from molvae.chem.properties import get_property
 from molvae.chem.values import listed_values, one_per_molecule, scalar
 from molvae.config import CHOICE_ALIASES
@@ -63,7 +63,7 @@ class ComputedScoring:
 
     def __call__(self, smiles: Sequence[str], /) -> list[float]:
         """The values; NaN for texts that are not molecules."""
-        return [self._one(text) for text in smiles]
+        return [self._one(text) for text in list_of_smiles(smiles)]
 
     def _one(self, text: str) -> float:
         try:
@@ -111,6 +111,7 @@ class Typicality:
         Raises:
             ConfigError: There is no space.
         """
+        smiles = list_of_smiles(smiles)
         if self.compute is None:
             raise ConfigError(
                 "typicality depends on the latent space of a campaign; without one, use molvae "
@@ -139,6 +140,7 @@ class Similarity:
 
     def __call__(self, smiles: Sequence[str], /) -> list[float]:
         """The values; NaN for texts that are not molecules."""
+        smiles = list_of_smiles(smiles)
         valid = [canonical_or_none(text) is not None for text in smiles]
         bits = morgan_bits([*compress(smiles, valid)])
         values = iter(tanimoto(bits, morgan_bits([self.target]))[:, 0].tolist())
@@ -166,7 +168,7 @@ class PerMolecule:
 
     def answers(self, smiles: Sequence[str], /) -> list[Any]:
         """The unchanged answers of the function."""
-        return [self._one(text) for text in smiles]
+        return [self._one(text) for text in list_of_smiles(smiles)]
 
     def _one(self, text: str) -> Any:
         try:
@@ -205,12 +207,13 @@ class Batched:
         Raises:
             ObjectiveError: The object raised, or did not return one value per molecule.
         """
+        smiles = list_of_smiles(smiles)
         answers = one_per_molecule(self.name, self.answers(smiles), len(smiles))
         return [_numbers(answer) for answer in answers]
 
     def answers(self, smiles: Sequence[str], /) -> Any:
         """The unchanged answers of the object, as a list."""
-        smiles = list(smiles)
+        smiles = list_of_smiles(smiles)
         what = ", ".join(map(repr, smiles[:1])) + (", ..." if len(smiles) > 1 else "")
         try:
             return listed_values(self.function(smiles))
