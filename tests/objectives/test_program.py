@@ -61,6 +61,7 @@ def test_molecules_on_standard_input() -> None:
         ('{"affinity": true}', [{"affinity": True}]),
         ("affinity\tstrain\n-7\t2\n", [{"affinity": -7.0, "strain": 2.0}]),
         ("nan", [math.nan]),
+        ("\ufeff-7.25\r\n", [-7.25]),
         (
             'Vina 1.2\n[info] ok\n{"affinity": -7.5,\n "strain": 2}',
             [{"affinity": -7.5, "strain": 2}],
@@ -116,10 +117,14 @@ def test_rows_are_found_by_their_molecule() -> None:
     assert parse_output("skip this\n1\n2", ["CCO", "C"]) == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("text", ["", "no number", "1\n2\n3 4", "[1, 2]"])
+@pytest.mark.parametrize(
+    "text", ["", "no number", "1\n2\n3 4", "[1, 2]", "score 1.5\ndone in 3 s", "affinity\nfailed"]
+)
 def test_what_is_not_understood(text: str) -> None:
-    with pytest.raises(ValueError, match="expected a number for each of 1 molecules, JSON or CSV"):
+    with pytest.raises(ValueError, match="expected a number, JSON or CSV on standard output"):
         parse_output(text, ["CCO"])
+    with pytest.raises(ValueError, match="expected 9 numbers, one a line, JSON or CSV"):
+        parse_output(text, ["CCO"] * 9)
 
 
 def test_failures_say_why_and_where_to_look(tmp_path: Path) -> None:
