@@ -254,6 +254,25 @@ def test_other_settings_or_another_source_are_refused(
         build_library(source, tmp_path / "lib", partition_size=SIZE)
 
 
+def test_a_finished_library_is_not_taken_for_one_of_a_changed_source(tmp_path: Path) -> None:
+    source = tmp_path / "vendor.csv"
+    source.write_text("smiles,Vendor,Catalog No.\nCCO,V,V-1\nCCN,V,V-2\n")
+    made = build_library(source, tmp_path / "lib", space="qm9")
+    assert [row["id"] for row in table(made)] == ["V-1", "V-2"]
+    assert build_library(source, tmp_path / "lib", space="qm9").fingerprint == made.fingerprint
+    source.write_text("smiles,Vendor,Catalog No.\nCCO,V,V-1\nCCC,V,V-2\n")
+    with pytest.raises(DataError, match=r"source was changed since .*lib was made"):
+        build_library(source, tmp_path / "lib", space="qm9")
+
+
+def test_a_table_without_names_of_compounds_is_said(tmp_path: Path) -> None:
+    source = tmp_path / "vendor.csv"
+    source.write_text("smiles,price\nCCO,1\n")
+    with pytest.warns(MolvaeWarning, match=r"numbers of lines .*--name-column"):
+        made = build_library(source, tmp_path / "lib", space="qm9")
+    assert [row["id"] for row in table(made)] == ["2"]
+
+
 def test_duplicates_are_found_whatever_the_range_of_hashes(
     library: Library, catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
