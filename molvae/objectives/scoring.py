@@ -14,7 +14,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, cast, get_args
 
-from rdkit import Chem
+from rdkit import Chem, rdBase
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical_or_none, list_of_smiles, parse
@@ -67,7 +67,8 @@ class ComputedScoring:
 
     def _one(self, text: str) -> float:
         try:
-            return _finite(self._value(parse(text)))
+            with rdBase.BlockLogs():  # warnings about odd molecules, which nobody asked for
+                return _finite(self._value(parse(text)))
         # RDKit's own code raises these on molecules that it does not expect.
         except (InvalidMoleculeError, ValueError, RuntimeError, ArithmeticError):
             return math.nan
