@@ -11,13 +11,13 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from molvae.campaign.corrections import values_by_trial
 from molvae.campaign.creation import create_file, load_space
 from molvae.campaign.evaluation import parse_outcome, with_computed
 from molvae.campaign.history import (
     select_failed,
 )
 from molvae.campaign.storage import Storage
+from molvae.campaign.told_values import values_by_trial
 from molvae.campaign.trial import Change, Outcome, Trial
 from molvae.campaign.view import CampaignView
 from molvae.config import CampaignConfig, RunLimits, is_list, whole_number

@@ -17,7 +17,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from molvae.chem.molecules import list_of_smiles
 from molvae.errors import ConfigError, MachineError, ObjectiveError, one_line, require, shown
 from molvae.objectives.child_processes import Ended, run
 from molvae.objectives.process_guard import signal_name
@@ -93,6 +92,8 @@ class Program:
             ProcessDiedError: The program was killed from outside.
             ObjectiveError: The program failed, took too long, or printed too much or no answer.
         """
+        from molvae.chem.molecules import list_of_smiles  # which takes RDKit
+
         smiles = list_of_smiles(smiles)
         if SMILES_PLACEHOLDER in self.command:
             return [self._one_call([molecule])[0] for molecule in smiles]
@@ -221,8 +222,9 @@ def _csv(text: str, smiles: Sequence[str]) -> list[Answer] | None:
     headers = [i for i, line in enumerate(lines) if "smiles" in re.split("[,\t]", line)]
     # Lines of a banner may stand above the header, which names `smiles` or has one row a molecule.
     for first in (*headers[:1], 0, len(lines) - len(smiles) - 1):
-        # Two lines of words are no table of one column: that would be a line with a number.
-        if not 0 <= first < len(lines) or not re.search("[,\t]", lines[first]):
+        # A first line of several words is no header of one column.
+        separates = "[,\t]" if first > 0 or " " in text.strip().split("\n", 1)[0] else ""
+        if not 0 <= first < len(lines) or not re.search(separates, lines[first]):
             continue
         if answers := _rows(lines[first:], smiles):
             return answers

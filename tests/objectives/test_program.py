@@ -117,9 +117,7 @@ def test_rows_are_found_by_their_molecule() -> None:
     assert parse_output("skip this\n1\n2", ["CCO", "C"]) == [1.0, 2.0]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "no number", "1\n2\n3 4", "[1, 2]", "score 1.5\ndone in 3 s", "affinity\nfailed"]
-)
+@pytest.mark.parametrize("text", ["", "no number", "1\n2\n3 4", "[1, 2]", "score 1.5\ndone in 3 s"])
 def test_what_is_not_understood(text: str) -> None:
     with pytest.raises(ValueError, match="expected a number, JSON or CSV on standard output"):
         parse_output(text, ["CCO"])
@@ -140,7 +138,7 @@ def test_failures_say_why_and_where_to_look(tmp_path: Path) -> None:
         assert (folders[-1] / "molecules.smi").read_text() == "CCO\n"
     with pytest.raises(ObjectiveError, match=r"cannot run no-such-program: No such file .*; give"):
         Program(name="p", direction="maximize", command="no-such-program {smiles}")(["C"])
-    with pytest.raises(ObjectiveError, match=r"expected a number .*got 'hello'"):
+    with pytest.raises(ObjectiveError, match=r"expected a number, .*got 'hello'"):
         program("print('hello')", "{smiles}")(["C"])
 
 
@@ -234,9 +232,9 @@ def test_program_that_cannot_be_run_is_trouble_of_the_machine(tmp_path: Path) ->
         ('{\\"p\\": false}', "the objective returned False, not a number"),
         ('[\\"1.5\\"]', "the objective returned '1.5', not a number"),
         ("p\\nFalse", "the objective returned 'False', not a number"),
-        ("None", r"expected a number .*got 'None'"),
-        ("1_000", r"expected a number .*got '1_000'"),
-        ("", "expected a number .*got ''"),
+        ("None", r"expected a number, .*got 'None'"),
+        ("1_000", r"expected a number, .*got '1_000'"),
+        ("", "expected a number, .*got ''"),
         ("[" * 50_000, "expected a number"),
         ("null", "^could not be scored$"),
         ("inf", "is infinite"),
