@@ -130,28 +130,29 @@ def build(kind: type[Config], settings: Mapping[str, Any], where: str = "setting
         UnknownNameError: A key is not a field; suggests the nearest one.
         ConfigError: A required field is missing, or a value has the wrong type or range.
     """
-    settings = current_names(kind, settings, where)
-    hints = get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for key, value in settings.items():
-        hint = hints[key]
-        options = get_args(hint)
-        if is_dataclass(hint):
-            value = build(hint, value, f"{where} [{key}]")  # type: ignore[arg-type]
-        elif get_origin(hint) is tuple and isinstance(value, list | str):
-            value = (value,) if isinstance(value, str) else tuple(value)
-        elif type(value) is int and (hint is float or float in options):
-            value = float(value)
-        elif isinstance(value, str) and value not in options:
-            value = CHOICE_ALIASES.get(value, value) if _is_choice(hint) else value
-        require(_fits(value, hint), f"{where}: {key} must be {_type_text(hint)}, got {value!r}")
-        values[key] = value
+    settings, hints = current_names(kind, settings, where), get_type_hints(kind)
+    values = {key: of_type(hints[key], value, where, key) for key, value in settings.items()}
     try:
         return kind(**values)
     except TypeError as error:
         raise ConfigError(f"{where}: {str(error).split('() ')[-1]}") from error
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def of_type(hint: Any, value: Any, where: str, key: str) -> Any:
+    """A plain value as a value of a field's type; errors as for `build`."""
+    options = get_args(hint)
+    if is_dataclass(hint):
+        return build(hint, value, f"{where} [{key}]")  # type: ignore[arg-type]
+    if get_origin(hint) is tuple and isinstance(value, list | str):
+        value = (value,) if isinstance(value, str) else tuple(value)
+    elif type(value) is int and (hint is float or float in options):
+        value = float(value)
+    elif isinstance(value, str) and value not in options:
+        value = CHOICE_ALIASES.get(value, value) if _is_choice(hint) else value
+    require(_fits(value, hint), f"{where}: {key} must be {_type_text(hint)}, got {value!r}")
+    return value
 
 
 def current_names(
@@ -220,8 +221,8 @@ def _type_text(hint: Any) -> str:
 def read_toml(path: str | Path) -> dict[str, Any]:
     """The tables of a TOML file; `DataError` if it is not there, or is no TOML."""
     try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
+        # Some editors begin a file with a byte order mark, which is no TOML.
+        return tomllib.loads(Path(path).read_text("utf-8-sig"))
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -251,6 +252,7 @@ def plausibility_parts(text: str) -> tuple[str, ...]:
     """The parts in `PLAUSIBILITY` that a text names, with commas; `none` is no part."""
     names = tuple(name.strip().lower() for name in text.split(",") if text != "none")
     if unknown := [name for name in names if name not in PLAUSIBILITY]:
+        require("none" not in unknown, f"plausibility: none stands alone, got {text!r}")
         raise UnknownNameError("part of plausibility", unknown[0], [*PLAUSIBILITY, "none"])
     return names
 

@@ -90,6 +90,14 @@ def test_read_toml_of_missing_or_invalid_file_raises(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("a = = 3")
     with pytest.raises(DataError, match="not valid TOML"):
         read_toml(tmp_path / "bad.toml")
+    (tmp_path / "latin.toml").write_bytes(b"a = 3  # \xfc")
+    with pytest.raises(DataError, match="not valid TOML"):
+        read_toml(tmp_path / "latin.toml")
+
+
+def test_a_byte_order_mark_before_toml_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbfa = 3\r\nb = 4\r\n")
+    assert read_toml(tmp_path / "marked.toml") == {"a": 3, "b": 4}
 
 
 def test_build_of_train_config_reads_old_names() -> None:

@@ -18,11 +18,11 @@ from molvae.campaign.history import (
 )
 from molvae.campaign.recorded_parts import given_functions
 from molvae.campaign.storage import Storage
+from molvae.campaign.told_values import values_by_trial
 from molvae.campaign.trial import Change, Outcome, Trial
 from molvae.campaign.view import CampaignView
-from molvae.chem.workbooks import frame_rows, is_frame
 from molvae.config import CampaignConfig, RunLimits, whole_number
-from molvae.errors import ConfigError, require
+from molvae.errors import ConfigError
 from molvae.objectives.parsing import told_names
 from molvae.objectives.problem import Objective, OptimizationProblem
 
@@ -208,27 +208,24 @@ class Campaign(CampaignView):
         """Write the outcomes of many trials, all or none; arguments by id, errors as for `tell`.
 
         A DataFrame has the ids in a column `id` or its index, and a column for each measured value.
-        The same outcome may be told again.
+        As in a file, its missing values are not known yet: without a message such a trial stays
+        pending, with one it has failed. The same outcome may be told again.
 
         Returns:
             Ids of the trials that had no outcome before.
         """
-        values = frame_rows(values) if is_frame(values) else values
-        require(
-            hasattr(values, "items"),
-            f"values must be a mapping from ids of trials to values, got {values!r}",
-        )
         errors, messages, notes = errors or {}, messages or {}, notes or {}
-        problems = self._problem_of([whole_number(k, "a trial's id") for k, _ in values.items()])
+        told = values_by_trial(values, messages)
+        problems = self._problem_of(list(told))
         outcomes = {
-            whole_number(trial, "a trial's id"): parse_outcome(
-                problems[whole_number(trial, "a trial's id")],
+            trial: parse_outcome(
+                problems[trial],
                 value,
                 error=errors.get(trial),
                 notes=notes.get(trial),
                 message=messages.get(trial, ""),
             )
-            for trial, value in values.items()
+            for trial, value in told.items()
         }
         return self._storage.tell_all(self._completed(outcomes))
 
@@ -280,14 +277,14 @@ class Campaign(CampaignView):
         """
         from molvae.campaign.corrections import corrected, with_replicates
 
-        values = frame_rows(values) if is_frame(values) else values
-        if lacking := [id_ for id_ in values if not add and not messages.get(id_, "").strip()]:
+        told = values_by_trial(values, messages)
+        if lacking := [id_ for id_ in told if not add and not str(messages.get(id_) or "").strip()]:
             raise ConfigError(
                 f"a correction needs its reason as a message (trial {lacking[0]}): it stays in the "
                 "file beside both values"
             )
         about = {"errors": errors or {}, "messages": messages, "notes": notes or {}}
-        outcomes = (with_replicates if add else corrected)(self, values, **about)
+        outcomes = (with_replicates if add else corrected)(self, told, **about)
         return self._storage.replace(self._completed(outcomes))
 
     def change_batch_size(self, size: int) -> None:

@@ -295,7 +295,8 @@ def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> Initi
             return InitialDesign(trials=tuple(trials))
     raise DataError(
         f"only {len(z)} of {n} random molecules of {dataset} can be encoded by {space.name!r}; "
-        "start from a data set or a file that is nearer to its training molecules"
+        "start from a file, or from a data set (dataset, --dataset) that is nearer to its training "
+        "molecules"
     )
 
 

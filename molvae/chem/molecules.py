@@ -154,14 +154,17 @@ def unknown_elements(elements: Iterable[str]) -> list[str]:
 def list_of_smiles(smiles: Iterable[Text]) -> list[Text]:
     """Several SMILES as a list; of a DataFrame, its column of molecules.
 
-    A single text is a `ConfigError`, and a DataFrame without such a column a `DataError`.
+    A single text, or what is no container, is a `ConfigError`, and a DataFrame without such a
+    column a `DataError`.
     """
     from molvae.chem.workbooks import frame_molecules, is_frame
 
-    if isinstance(smiles, str):
+    if isinstance(smiles, str | bytes):
         raise ConfigError(
             f"expected a list of SMILES, got the single text {shown(smiles)}; use [smiles]"
         )
+    if not isinstance(smiles, Iterable):
+        raise ConfigError(f"expected a list of SMILES, got {shown(smiles)}")
     return list(frame_molecules(smiles) if is_frame(smiles) else smiles)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rdkit import Chem, RDConfig
+from rdkit import Chem, RDConfig, rdBase
 from rdkit.Chem import QED, Descriptors, rdMolDescriptors
 from rdkit.Chem.rdMolDescriptors import CalcNumAromaticRings
 
@@ -25,6 +25,7 @@ from molvae.errors import (
     InvalidMoleculeError,
     MissingPackageError,
     UnknownNameError,
+    shown,
 )
 
 if TYPE_CHECKING:
@@ -349,6 +350,9 @@ def named(names: Iterable[str]) -> list[str]:
     """Names of properties, given as `get_property` takes them, in their own spelling."""
     if isinstance(names, str):
         raise ConfigError(f"expected a list of names, got the single text {names!r}; use [name]")
+    names = list(names)
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        raise ConfigError(f"expected a list of names, got {shown(wrong[0])} in it")
     return [get_property(name).name for name in names]
 
 
@@ -403,6 +407,11 @@ def _compute(
 
 def _row(names: Sequence[str], text: str) -> tuple[list[float], str]:
     """The properties of a molecule, and the reasons for NaN."""
+    with rdBase.BlockLogs():  # warnings about odd molecules, which nobody asked for
+        return _computed(names, text)
+
+
+def _computed(names: Sequence[str], text: str) -> tuple[list[float], str]:
     try:
         mol = parse(text)
     except InvalidMoleculeError as error:

@@ -17,7 +17,7 @@ from molvae.chem.datasets import DATASETS, locate
 from molvae.chem.readers import KINDS, LIST, NAME_COLUMN, PARQUET, TABLE, list_table, text_kind
 from molvae.chem.tables import ID_COLUMN, SMILES_COLUMN, Table, build_table, compound_column
 from molvae.chem.text_files import decoded, records, separator_of
-from molvae.errors import DataError, MissingPackageError, UnknownNameError, reason_of, shown
+from molvae.errors import DataError, MissingPackageError, UnknownNameError, reason_of, shown, warn
 
 MAX_CELL_LINES = 1000  # further lines of a cell in quotes that are read across the end of a slice
 
@@ -65,9 +65,13 @@ class _Columns:
         if self.name is not None:
             return smiles, table.column(self.name)
         found = compound_column(one for i, one in enumerate(table.header) if i != smiles)
-        return smiles, table.find(NAME_COLUMN, ID_COLUMN) if found is None else table.header.index(
-            found
-        )
+        place = table.find(NAME_COLUMN, ID_COLUMN) if found is None else table.header.index(found)
+        if place is None and len(table.header) > 1:
+            warn(
+                f"{table.name}: no column looks like names of compounds, so that numbers of lines "
+                "stand for them (another column by --name-column)"
+            )
+        return smiles, place
 
 
 def read_slices(

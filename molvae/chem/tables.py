@@ -142,6 +142,8 @@ class Table:
     def lacks(self, *names: str) -> str:
         """The message about a missing column: the existing ones, and a suggestion."""
         wanted = " or ".join(map(repr, names))
+        if not self.header:
+            return f"{self.name} is empty, so it has no column {wanted}"
         if not self.has_header:
             return (
                 f"{self.name} is no table, so it has no column {wanted}; its first line must hold "
@@ -199,7 +201,8 @@ def names_smiles(name: str) -> bool:
 ID_COLUMN = "id"  # name of the column of the numbers of trials
 COMPOUND_NAMES = re.compile(
     r"(note)?((compound|cmpd|cpd|molecule|mol|sample|registry|reg|corp(orate)?|batch|chembl)"
-    r"(chembl)?(id|name|number|no|nr|code)?|name|title|id|code)"
+    r"(chembl)?(id|name|number|no|nr|code)?|name|title|id|code|idnumber"
+    r"|(catalog(ue)?|cat|vendor|supplier|product|item|zinc|substance)(id|number|no|nr|code))"
 )
 """Names of columns that hold the names of compounds, in small letters and without other signs."""
 
@@ -209,6 +212,8 @@ def compound_column(names: Iterable[str]) -> str | None:
 
     >>> compound_column(["id", "Date", "Compound ID"]), compound_column(["Operator"])
     ('Compound ID', None)
+    >>> compound_column(["Vendor", "Catalog No."])
+    'Catalog No.'
     """
     for name in names:
         key = re.sub(r"[^a-z]", "", name.lower())

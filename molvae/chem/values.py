@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from molvae.config import is_list
 from molvae.errors import ObjectiveError, shown
 
 MAX_VALUE = 1e100  # largest magnitude of a value, a standard error, a bound, a weight
@@ -77,7 +78,16 @@ def one_per_molecule(name: str, values: Any, n: int) -> list[Any]:
 
 
 def listed_values(values: Any) -> Any:
-    """Values as a list; a container that is no sequence of values stays as it is."""
+    """Values as a list; a container that is no sequence of values stays as it is.
+
+    Raises:
+        TypeError: They are no container, but one number or None.
+    """
+    if not is_list(values) and not isinstance(values, str | bytes):
+        raise TypeError(
+            f"it returned {shown(values)}, not one value per molecule; return a list, in order, "
+            "NaN where it cannot score"
+        )
     other = (
         isinstance(values, Mapping | Set | str | bytes | bytearray | memoryview)
         or hasattr(values, "columns")

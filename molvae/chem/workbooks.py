@@ -127,10 +127,10 @@ def frame_molecules(frame: pd.DataFrame) -> Iterator[str]:
     return iter(named.iloc[:, place])
 
 
-def frame_rows(frame: pd.DataFrame) -> dict[Any, dict[str, Any]]:
-    """The rows of a DataFrame as mappings, by its column `id` or else its index."""
+def frame_rows(frame: pd.DataFrame) -> list[tuple[Any, dict[Any, Any]]]:
+    """The rows of a DataFrame as mappings, each with its cell of `id` or else its index."""
     by_id = frame.set_index(ID_COLUMN) if ID_COLUMN in frame.columns else frame
-    return dict(zip(by_id.index, by_id.to_dict("records"), strict=True))
+    return list(zip(by_id.index, by_id.to_dict("records"), strict=True))
 
 
 @contextmanager

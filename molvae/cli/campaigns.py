@@ -22,7 +22,7 @@ from molvae.cli.campaign_output import (
 )
 from molvae.cli.shared_flags import CampaignFile, Verbose
 from molvae.cli.terminal import Flat, Switch, flags, given, layers, print_table, say
-from molvae.config import CampaignConfig, build
+from molvae.config import CampaignConfig, build, whole_number
 from molvae.errors import CampaignError, DataError, ImplausibleValueWarning, require
 from molvae.objectives.printing import process_prints_to_stderr
 
@@ -69,6 +69,7 @@ def optimize(
 
     chosen = layers(CampaignConfig, config, settings)
     chosen |= {} if campaign_file is None else {"campaign": str(campaign_file)}
+    top = whole_number(top, "top", least=0)  # before hours of evaluations, not after
     report, replaces = check_report(chosen, config, overwrite=overwrite)
     with process_prints_to_stderr():
         campaign = _create_or_resume(chosen, str(config or "flags"), yes=yes, verbose=verbose)

@@ -79,8 +79,8 @@ def encode(
 
     loaded = load(space)
     molecules = read_smiles(file, skip_invalid=skip_invalid, column=column)
-    z = loaded.encode(molecules, skip_unknown=skip_invalid).tolist()
-    rows = ((m, *v) for m, v in zip(molecules, z, strict=True) if v[0] == v[0])  # NaN: skipped
+    molecules = only_encodable(loaded, molecules) if skip_invalid else molecules
+    rows = ((m, *v) for m, v in zip(molecules, loaded.encode(molecules).tolist(), strict=True))
     print_table(("smiles", *(f"z{i}" for i in range(1, loaded.dim + 1))), rows)
 
 

@@ -26,7 +26,7 @@ from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Para
 
 from molvae.cli.old_spellings import current_words
 from molvae.cli.tables import table_lines
-from molvae.config import current_names, read_toml
+from molvae.config import current_names, of_type, read_toml
 from molvae.errors import MolvaeError, MolvaeWarning, visible
 
 TEXT_FLAGS = ("--message", "--name", "--unit")
@@ -133,6 +133,9 @@ def layered(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 def layers(kind: type[Any], file: Path | None, settings: Any) -> dict[str, Any]:
     """The settings of a TOML file, under the names of a config's fields, with the flags on top."""
     found = current_names(kind, read_toml(file) if file else {}, str(file or "flags"))
+    for key, hint in get_type_hints(kind).items():
+        if key in found and not is_dataclass(hint):
+            of_type(hint, found[key], str(file), key)  # commands use some before `build` does
     return layered(found, given(settings))
 
 

@@ -145,16 +145,18 @@ def check_vectors(space: LatentSpace, z: Tensor, *, finite: bool = True) -> Tens
     """
     if not isinstance(z, Tensor):
         try:
-            z = torch.from_numpy(np.array(z, dtype=np.float64))
+            z = torch.from_numpy(np.array(z, dtype=None if np.iscomplexobj(z) else np.float64))
         except (TypeError, ValueError) as error:
             raise ConfigError(f"z must be n x {space.dim} numbers ({error})") from error
-    z = z.to("cpu", torch.float64)
+    require(not z.is_complex(), f"z must be n x {space.dim} real numbers, got complex ones")
+    z = (z if z.layout == torch.strided else z.to_dense()).to("cpu", torch.float64)
+    z = z.reshape(0, space.dim) if z.shape == (0,) else z  # an empty list
     if z.is_inference() and not torch.is_inference_mode_enabled():
         z = z.clone()  # gradients do not flow through tensors of that mode
     z = z[None] if z.ndim == 1 else z
     require(
         z.ndim == 2 and z.shape[1] == space.dim,
-        f"z must be n x {space.dim}, got {' x '.join(map(str, z.shape))}",
+        f"z must be n x {space.dim}, got {' x '.join(map(str, z.shape)) or 'a single number'}",
     )
     require(
         not finite or bool(torch.isfinite(z).all()),

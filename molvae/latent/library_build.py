@@ -18,7 +18,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from itertools import chain
@@ -126,13 +126,17 @@ def build_library(
     }  # fmt: skip
     out, tell = Path(folder), on_progress or (lambda step, n: None)
     work = out / "work"
+    slices = read_slices(source, partition_size, column=column, name_column=name_column)
     if (out / "library.json").exists():
         _begin(out, settings)
+        made = Library.open(out)
+        before = made.about.get("source_digest")  # libraries of earlier versions lack it
+        if before is not None and before != _digest(map(_slice_name, slices)):
+            raise _changed(out)
         shutil.rmtree(work, ignore_errors=True)
-        return Library.open(out)
-    slices = read_slices(source, partition_size, column=column, name_column=name_column)
+        return made
     if (first_slice := next(slices, None)) is None:
-        raise DataError(f"{source} has no records")
+        raise DataError(f"{source} is empty; expected SMILES, one a line or in a column")
     _begin(out, settings)  # not before: a source that cannot be read leaves no folder
     missing = _without_done(chain([first_slice], slices), work)
     run = partial(stream_large, workers=workers, dask=dask)
@@ -142,7 +146,7 @@ def build_library(
     names = sorted(path.name for path in work.glob("slice-*.parquet"))
     counts = [pyarrow().parquet.read_metadata(work / name).num_rows for name in names]
     if not sum(counts):
-        raise DataError(f"{source} has no records")
+        raise DataError(f"{source} is empty; expected SMILES, one a line or in a column")
     if not (work / "first.npy").exists():
         _find_first(work, names, counts)
         tell("duplicates", len(names))
@@ -189,18 +193,28 @@ def _without_done(slices: Iterator[Slice], work: Path) -> Iterator[tuple[str, li
     done = {path.name for path in work.glob("slice-*.parquet")}
     number = -1
     for one in slices:
-        number, name = one.number, f"slice-{one.number:05d}-{one.digest[:16]}.parquet"
+        number, name = one.number, _slice_name(one)
         if others := [other for other in done if other.startswith(name[:12]) and other != name]:
-            raise _changed(work, others[0])
+            raise _changed(work / others[0])
         if name not in done:
             yield name, one.rows()
     if late := [name for name in done if int(name[6:11]) > number]:
-        raise _changed(work, late[0])
+        raise _changed(work / late[0])
 
 
-def _changed(work: Path, name: str) -> DataError:
+def _slice_name(one: Slice) -> str:
+    """Name of the file of a slice, which says what it holds."""
+    return f"slice-{one.number:05d}-{one.digest[:16]}.parquet"
+
+
+def _digest(names: Iterable[str]) -> str:
+    """What tells one source from another: a hash of the names of its slices."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def _changed(made: Path) -> DataError:
     return DataError(
-        f"the source was changed since {work / name} was made from it; build into another folder"
+        f"the source was changed since {made} was made from it; build into another folder"
     )
 
 
@@ -383,7 +397,7 @@ def _finish(out: Path, settings: dict[str, Any], n: int) -> None:
                           "index_sha256": _sha256(path.with_suffix(".faiss"))})  # fmt: skip
             counts["molecules"] += rows
             counts["without_z"] += without
-    for name in sorted(path.name for path in work.glob("slice-*.parquet")):
+    for name in (names := sorted(path.name for path in work.glob("slice-*.parquet"))):
         table = pyarrow().parquet.read_table(work / name, columns=["smiles"])
         counts["invalid"] += table["smiles"].null_count
         counts["duplicates"] += table.num_rows
@@ -393,6 +407,7 @@ def _finish(out: Path, settings: dict[str, Any], n: int) -> None:
     (work / "rejected.draft").replace(out / "rejected.tsv")
     report = LibraryReport(read=sum(counts.values()) - counts["without_z"], **counts)
     about = settings | {"counts": asdict(report), "partitions": files}
+    about["source_digest"] = _digest(names)
     write_atomically(out / "library.json", (json.dumps(about, indent=1) + "\n").encode())
     shutil.rmtree(work)
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -304,13 +303,13 @@ class LatentSpace:
         """
         import pandas as pd
 
-        is_text = isinstance(molecules, str) or (
-            not isinstance(molecules, Tensor | np.ndarray)
-            and any(isinstance(one, str) for one in molecules)
-        )
+        index = index_of(molecules)
+        if index is None and not isinstance(molecules, Tensor):
+            molecules = list_of_smiles(molecules)  # texts or vectors; a generator is used up once
+        is_text = not isinstance(molecules, Tensor) and any(isinstance(m, str) for m in molecules)
         z = self.encode(molecules) if is_text else molecules  # type: ignore[arg-type]
         values = self.property_head(z).detach().numpy()  # type: ignore[arg-type]
-        return pd.DataFrame(values, columns=list(self.properties), index=index_of(molecules))
+        return pd.DataFrame(values, columns=list(self.properties), index=index)
 
     @isolated(keep_grad=True)
     def property_head(self, z: Tensor) -> Tensor:

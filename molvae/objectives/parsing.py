@@ -193,10 +193,7 @@ def parse_constraint(given: ConstraintLike) -> dict[str, Any]:
     if extra := [key for key in found if key not in allowed]:
         raise ConfigError(f"constraint {given!r} cannot have a {extra[0]}")
     if "low" not in found and "high" not in found:
-        raise ConfigError(
-            f"constraint {given!r} cannot be read; write e.g. 'logp <= 5', 'qed >= 0.5', "
-            "'mw in 200..500' or 'rings = 2'"
-        )
+        raise _unreadable("constraint", given)
     return found
 
 
@@ -236,6 +233,18 @@ _BODY = re.compile(
 )
 
 
+_LEFT_OVER = re.compile(r",|[<>=]|\s+in\s|\.\.|^(?:max|min)[a-z]*\s")
+"""Signs of a bound, a weight or a direction that is not written as it is read."""
+
+
+def _unreadable(what: str, text: object) -> ConfigError:
+    examples = {
+        "objective": "'qed', 'minimize sas, weight 2' or 'logp in 1..3'",
+        "constraint": "'logp <= 5', 'qed >= 0.5', 'mw in 200..500' or 'rings = 2'",
+    }
+    return ConfigError(f"{what} {text!r} cannot be read; write e.g. {examples[what]}")
+
+
 def _parse(what: str, text: str) -> dict[str, Any]:
     """The fields that a text gives, as in the module's docstring."""
     found, rest = dict[str, Any](), text.strip()
@@ -251,11 +260,7 @@ def _parse(what: str, text: str) -> dict[str, Any]:
             found["name"], rest = match[1], rest[match.end() :]
     match = _BODY.fullmatch(rest)
     if match is None:
-        examples = {
-            "objective": "'qed', 'minimize sas, weight 2' or 'logp in 1..3'",
-            "constraint": "'logp <= 5', 'qed >= 0.5' or 'mw in 200..500'",
-        }
-        raise ConfigError(f"{what} {text!r} cannot be read; write e.g. {examples[what]}")
+        raise _unreadable(what, text)
     found["spec"] = match["spec"]
     bounds = {"low": match["low"] or match["equal"], "high": match["high"] or match["equal"]}
     if match["sign"]:
@@ -324,7 +329,12 @@ def make_part(kind: type[Any], given: dict[str, Any], campaign_file: Path) -> tu
         name = spec if name is None else name
         spec = NEAREST_PREFIX + str(Path(spec[len(NEAREST_PREFIX) :].strip()).absolute())
     own = None if direction == "range" else direction  # scoring functions know no ranges
-    made = make_scoring_function(spec, own, name=name, campaign_file=campaign_file)
+    try:
+        made = make_scoring_function(spec, own, name=name, campaign_file=campaign_file)
+    except UnknownNameError as error:
+        if isinstance(spec, str) and ":" not in spec and _LEFT_OVER.search(spec):
+            raise _unreadable(kind.__name__.lower(), spec) from error
+        raise
     text = spec if isinstance(spec, str) else None
     version = getattr(made, "version", None)
     about = {

@@ -93,6 +93,9 @@ class Program:
             ProcessDiedError: The program was killed from outside.
             ObjectiveError: The program failed, took too long, or printed too much or no answer.
         """
+        from molvae.chem.molecules import list_of_smiles  # which takes RDKit
+
+        smiles = list_of_smiles(smiles)
         if SMILES_PLACEHOLDER in self.command:
             return [self._one_call([molecule])[0] for molecule in smiles]
         return self._one_call(smiles)
@@ -157,14 +160,15 @@ def parse_output(
     Raises:
         ValueError: The output has none of the forms that `Program` names.
     """
-    n = len(smiles)
+    n, text = len(smiles), text.removeprefix("\ufeff")
     if pattern is not None:
         return _matches(text, n, pattern)
     answers = (whole and _json(text, n)) or _numbers(text, n) or (whole and _csv(text, smiles))
     if not answers:
         cut = "" if whole else ", which was too much to be kept"
         raise ValueError(
-            f"expected a number for each of {n} molecules, JSON or CSV on standard output, got "
+            f"expected {'a number' if n == 1 else f'{n} numbers, one a line'}, JSON or CSV on "
+            f"standard output, got "
             f"{shown(text.strip()[-100:])}{cut}; --pattern 'REGEX' finds it in other text"
         )
     return answers
@@ -219,7 +223,9 @@ def _csv(text: str, smiles: Sequence[str]) -> list[Answer] | None:
     headers = [i for i, line in enumerate(lines) if "smiles" in re.split("[,\t]", line)]
     # Lines of a banner may stand above the header, which names `smiles` or has one row a molecule.
     for first in (*headers[:1], 0, len(lines) - len(smiles) - 1):
-        if not 0 <= first < len(lines) or (first > 0 and not re.search("[,\t]", lines[first])):
+        # A first line of several words is no header of one column.
+        separates = "[,\t]" if first > 0 or " " in text.strip().split("\n", 1)[0] else ""
+        if not 0 <= first < len(lines) or not re.search(separates, lines[first]):
             continue
         if answers := _rows(lines[first:], smiles):
             return answers

@@ -14,10 +14,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, cast, get_args
 
-from rdkit import Chem
+from rdkit import Chem, rdBase
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto
-from molvae.chem.molecules import canonical_or_none, parse
+from molvae.chem.molecules import canonical_or_none, list_of_smiles, parse
 from molvae.chem.properties import get_property
 from molvae.chem.values import listed_values, one_per_molecule, scalar
 from molvae.config import CHOICE_ALIASES
@@ -63,11 +63,12 @@ class ComputedScoring:
 
     def __call__(self, smiles: Sequence[str], /) -> list[float]:
         """The values; NaN for texts that are not molecules."""
-        return [self._one(text) for text in smiles]
+        return [self._one(text) for text in list_of_smiles(smiles)]
 
     def _one(self, text: str) -> float:
         try:
-            return _finite(self._value(parse(text)))
+            with rdBase.BlockLogs():  # warnings about odd molecules, which nobody asked for
+                return _finite(self._value(parse(text)))
         # RDKit's own code raises these on molecules that it does not expect.
         except (InvalidMoleculeError, ValueError, RuntimeError, ArithmeticError):
             return math.nan
@@ -111,6 +112,7 @@ class Typicality:
         Raises:
             ConfigError: There is no space.
         """
+        smiles = list_of_smiles(smiles)
         if self.compute is None:
             raise ConfigError(
                 "typicality depends on the latent space of a campaign; without one, use molvae "
@@ -139,6 +141,7 @@ class Similarity:
 
     def __call__(self, smiles: Sequence[str], /) -> list[float]:
         """The values; NaN for texts that are not molecules."""
+        smiles = list_of_smiles(smiles)
         valid = [canonical_or_none(text) is not None for text in smiles]
         bits = morgan_bits([*compress(smiles, valid)])
         values = iter(tanimoto(bits, morgan_bits([self.target]))[:, 0].tolist())
@@ -166,7 +169,7 @@ class PerMolecule:
 
     def answers(self, smiles: Sequence[str], /) -> list[Any]:
         """The unchanged answers of the function."""
-        return [self._one(text) for text in smiles]
+        return [self._one(text) for text in list_of_smiles(smiles)]
 
     def _one(self, text: str) -> Any:
         try:
@@ -205,12 +208,13 @@ class Batched:
         Raises:
             ObjectiveError: The object raised, or did not return one value per molecule.
         """
+        smiles = list_of_smiles(smiles)
         answers = one_per_molecule(self.name, self.answers(smiles), len(smiles))
         return [_numbers(answer) for answer in answers]
 
     def answers(self, smiles: Sequence[str], /) -> Any:
         """The unchanged answers of the object, as a list."""
-        smiles = list(smiles)
+        smiles = list_of_smiles(smiles)
         what = ", ".join(map(repr, smiles[:1])) + (", ..." if len(smiles) > 1 else "")
         try:
             return listed_values(self.function(smiles))

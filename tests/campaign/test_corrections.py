@@ -261,3 +261,35 @@ def test_tell_all_and_correct_all_of_a_dataframe_use_its_ids(tmp_path: Path) -> 
         reason = dict.fromkeys(ids, "typo")
         campaign.correct_all(table.assign(y=[1.0, 2.0]).set_index("id"), messages=reason)
         assert [trial.values.get("y") for trial in campaign.trials] == [1.0, 2.0, 3.5, None]
+
+
+def test_missing_values_of_a_data_frame_are_not_known_yet(tmp_path: Path) -> None:
+    with Campaign.create(
+        tmp_path / "c.db", ToySpace(), objective="manual:y", start=START[:4], strategy="random"
+    ) as campaign:
+        ids = [trial.id for trial in campaign.trials]
+        table = pd.DataFrame({"id": ids[:3], "y": [1.5, None, None]})
+        assert campaign.tell_all(table, messages={ids[2]: "did not dissolve"}) == [ids[0], ids[2]]
+        assert campaign.tell_all(pd.Series([float("nan")], index=[ids[1]])) == []
+        assert [trial.status for trial in campaign.trials] == [
+            "complete",
+            "pending",
+            "failed",
+            "pending",
+        ]
+        assert campaign.tell_all({ids[3]: float("nan")}) == [ids[3]]
+
+
+def test_a_trial_that_is_twice_in_a_table_is_refused_not_halved(tmp_path: Path) -> None:
+    with Campaign.create(
+        tmp_path / "c.db", ToySpace(), objective="manual:y", start=START[:2], strategy="random"
+    ) as campaign:
+        twice = pd.DataFrame({"id": [1, 1], "y": [1.5, 2.5]})
+        for values in (twice, twice.set_index("id")["y"]):
+            with pytest.raises(ConfigError, match=r"trial 1 is there twice; .* one list"):
+                campaign.tell_all(values)
+        campaign.tell(1, 1.0)
+        with pytest.raises(ConfigError, match="trial 1 is there twice"):
+            campaign.correct_all(twice, messages={1: "typo"})
+        with pytest.raises(ConfigError, match="needs its reason"):
+            campaign.correct(1, 2.0, None)  # type: ignore[arg-type]

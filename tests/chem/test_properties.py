@@ -28,6 +28,7 @@ from molvae.chem.properties import (
     score,
 )
 from molvae.errors import ConfigError, DataError, InvalidMoleculeError, UnknownNameError
+from molvae.objectives.registry import get_objective
 from tests.chem.molecules import zinc
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "properties.json").read_text())
@@ -227,6 +228,18 @@ def test_properties_of_a_single_text_raises_config_error():
         properties(["CCO"], "QED")
     with pytest.raises(ConfigError, match="workers"):
         score(["C"], ["QED"], workers=0)
+
+
+@pytest.mark.parametrize("name", [None, 3])
+def test_a_name_that_is_no_text_is_refused(name):
+    with pytest.raises(ConfigError, match=f"list of names, got {name} in it"):
+        properties(["CCO"], ["logP", name])
+
+
+def test_odd_molecules_leave_no_warnings_of_rdkit(capfd):
+    assert not properties(["[H+]", "[H][H]", "*"])["error"].any()
+    assert get_objective("qed")(["[H+]"])[0] > 0
+    assert capfd.readouterr().err == ""
 
 
 def test_property_table_has_name_doc_and_label_for_every_property():

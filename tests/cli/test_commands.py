@@ -256,13 +256,14 @@ def test_encode_command_of_unencodable_molecules_fails_or_skips(
     done = molvae("encode", run, "--skip-invalid", stdin=texts)
     assert [row["smiles"] for row in done.table] == MOLECULES[:1]
     assert "1 of 3 skipped" in done.err
-    assert "1 of 2 molecules skipped" in done.err
+    assert "1 of 2 skipped" in done.err
+    assert "NaN" not in done.err
 
 
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("", ["standard input", "z1"]),
+        ("", ["standard input is empty", "z1"]),
         ("smiles\tz1\nCCO\t1\n", ["'z2'", "smiles, z1"]),
         ("z1,z2,z3,z4,z5,z6\n1,2,3,4,5,x\n", ["line 2", "'x'"]),
         ("z1,z2,z3,z4,z5,z6\n1,2\n", ["line 2", "fewer cells"]),
@@ -474,6 +475,16 @@ def test_optimize_with_a_config_file_runs_the_campaign(toy: Molvae, tmp_path: Pa
     assert not (tmp_path / "e.db").exists()
 
 
+@pytest.mark.parametrize("line", ["report = true", "campaign = 3", "start = [1]", "budget = '9'"])
+def test_a_setting_of_another_type_is_named_with_its_file(
+    toy: Molvae, tmp_path: Path, line: str
+) -> None:
+    rest = "" if "campaign" in line else 'campaign = "c.db"\n'
+    (tmp_path / "c.toml").write_text(f'objective = "logp"\nspace = "toy"\n{rest}{line}\n')
+    toy("optimize", "--config", "c.toml").fails(1, f"c.toml: {line.split()[0]} must be of type")
+    assert not (tmp_path / "c.db").exists()
+
+
 @pytest.mark.parametrize("name", ["qed.toml", "qed-sas.toml"])
 def test_optimize_runs_the_pipelines_of_the_repository(
     toy: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
@@ -502,6 +513,8 @@ def test_optimize_runs_the_pipelines_of_the_repository(
         (["--objective", "good:mas"], ["did you mean 'mass'"]),
         (["--record", "no/where.db"], ["no folder"]),
         (["--report", "no/where.html"], ["no folder"]),
+        (["--top", "-1"], ["top must be a whole number from 0, got -1"]),
+        (["--plausibility", "none,alerts"], ["none stands alone"]),
         (["--report", "mine.html"], ["mine.html exists"]),
     ],
 )

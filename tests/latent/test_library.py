@@ -256,6 +256,25 @@ def test_build_library_resumed_with_other_settings_or_source_raises(
         build_library(source, tmp_path / "lib", partition_size=SIZE)
 
 
+def test_build_library_of_a_changed_source_raises(tmp_path: Path) -> None:
+    source = tmp_path / "vendor.csv"
+    source.write_text("smiles,Vendor,Catalog No.\nCCO,V,V-1\nCCN,V,V-2\n")
+    made = build_library(source, tmp_path / "lib", space="qm9")
+    assert [row["id"] for row in table(made)] == ["V-1", "V-2"]
+    assert build_library(source, tmp_path / "lib", space="qm9").fingerprint == made.fingerprint
+    source.write_text("smiles,Vendor,Catalog No.\nCCO,V,V-1\nCCC,V,V-2\n")
+    with pytest.raises(DataError, match=r"source was changed since .*lib was made"):
+        build_library(source, tmp_path / "lib", space="qm9")
+
+
+def test_build_library_without_compound_names_warns(tmp_path: Path) -> None:
+    source = tmp_path / "vendor.csv"
+    source.write_text("smiles,price\nCCO,1\n")
+    with pytest.warns(MolvaeWarning, match=r"numbers of lines .*--name-column"):
+        made = build_library(source, tmp_path / "lib", space="qm9")
+    assert [row["id"] for row in table(made)] == ["2"]
+
+
 def test_build_library_finds_duplicates_for_any_hash_range(
     library: Library, catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

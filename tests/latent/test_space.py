@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import pickle
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -183,8 +186,31 @@ def test_encode_of_invalid_or_too_long_molecule_raises(space: LatentSpace) -> No
         space.encode("CCO")
 
 
-@pytest.mark.parametrize("z", [torch.zeros(3, 5), torch.zeros(2, 2, 64)])
-def test_decode_of_vectors_of_wrong_shape_raises(space: LatentSpace, z: torch.Tensor) -> None:
+@pytest.mark.parametrize("nothing", [[], (), torch.empty(0), torch.empty(0, 128)])
+def test_no_vectors_decode_to_no_molecules(space: LatentSpace, nothing: Any) -> None:
+    nothing = nothing[:, : space.dim] if getattr(nothing, "ndim", 1) == 2 else nothing
+    assert space.decode(nothing) == []
+    assert len(space.predict(nothing)) == 0
+
+
+def test_predict_takes_texts_in_any_container(space: LatentSpace) -> None:
+    expected = space.predict([ASPIRIN, "CCO"]).to_numpy()
+    for given in (np.array([ASPIRIN, "CCO"]), iter([ASPIRIN, "CCO"]), pd.Series([ASPIRIN, "CCO"])):
+        assert (space.predict(given) == expected).all(axis=None)
+    assert (space.predict(list(space.encode([ASPIRIN, "CCO"]))) == expected).all(axis=None)
+
+
+@pytest.mark.parametrize("given", [None, 3, b"CCO", "CCO"])
+def test_what_is_no_list_of_molecules_is_said(space: LatentSpace, given: Any) -> None:
+    for method in (space.encode, space.predict, space.can_encode):
+        with pytest.raises(ConfigError, match="expected a list of SMILES"):
+            method(given)
+
+
+@pytest.mark.parametrize(
+    "z", [torch.zeros(3, 5), torch.zeros(2, 2, 64), 3.0, None, torch.zeros(1, 64) * 1j]
+)
+def test_decode_of_vectors_of_wrong_shape_raises(space: LatentSpace, z: Any) -> None:
     with pytest.raises(ConfigError, match=f"n x {space.dim}"):
         space.decode(z)
 

@@ -355,6 +355,12 @@ def test_constraint_slack_tolerates_rounding() -> None:
         ("matches:", [], "not a SMARTS pattern"),
         ("elements-outside:C+Xx", [], "'Xx' .* is not a chemical element"),
         ("alerts:PAINS+NOPE", [], "no catalog of alerts is called 'NOPE'"),
+        ("alerts:PAINS,NOPE", [], "no catalog of alerts is called"),
+        ("qed, weigth 2", [], "objective 'qed, weigth 2' cannot be read; write e.g. 'qed'"),
+        ("qed in ..0.5", [], "cannot be read"),
+        ("min qed", [], "cannot be read"),
+        ("qed", ["0 <= logp <= 5"], "constraint '0 <= logp' cannot be read"),
+        ("qde", [], "did you mean 'qed'"),
     ],
 )
 def test_parse_problem_of_repeated_or_unsatisfiable_parts_raises(

@@ -63,6 +63,7 @@ def test_program_gets_molecules_on_standard_input() -> None:
         ('{"affinity": true}', [{"affinity": True}]),
         ("affinity\tstrain\n-7\t2\n", [{"affinity": -7.0, "strain": 2.0}]),
         ("nan", [math.nan]),
+        ("\ufeff-7.25\r\n", [-7.25]),
         (
             'Vina 1.2\n[info] ok\n{"affinity": -7.5,\n "strain": 2}',
             [{"affinity": -7.5, "strain": 2}],
@@ -116,10 +117,12 @@ def test_parse_output_finds_rows_by_molecule() -> None:
     assert parse_output("skip this\n1\n2", ["CCO", "C"]) == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("text", ["", "no number", "1\n2\n3 4", "[1, 2]"])
+@pytest.mark.parametrize("text", ["", "no number", "1\n2\n3 4", "[1, 2]", "score 1.5\ndone in 3 s"])
 def test_parse_output_of_unreadable_text_raises(text: str) -> None:
-    with pytest.raises(ValueError, match="expected a number for each of 1 molecules, JSON or CSV"):
+    with pytest.raises(ValueError, match="expected a number, JSON or CSV on standard output"):
         parse_output(text, ["CCO"])
+    with pytest.raises(ValueError, match="expected 9 numbers, one a line, JSON or CSV"):
+        parse_output(text, ["CCO"] * 9)
 
 
 def test_program_failure_raises_with_reason_and_log_folder(tmp_path: Path) -> None:
@@ -135,7 +138,7 @@ def test_program_failure_raises_with_reason_and_log_folder(tmp_path: Path) -> No
         assert (folders[-1] / "molecules.smi").read_text() == "CCO\n"
     with pytest.raises(ObjectiveError, match=r"cannot run no-such-program: No such file .*; give"):
         Program(name="p", direction="maximize", command="no-such-program {smiles}")(["C"])
-    with pytest.raises(ObjectiveError, match=r"expected a number .*got 'hello'"):
+    with pytest.raises(ObjectiveError, match=r"expected a number, .*got 'hello'"):
         program("print('hello')", "{smiles}")(["C"])
 
 
@@ -229,9 +232,9 @@ def test_program_not_executable_raises_machine_error(tmp_path: Path) -> None:
         ('{\\"p\\": false}', "the objective returned False, not a number"),
         ('[\\"1.5\\"]', "the objective returned '1.5', not a number"),
         ("p\\nFalse", "the objective returned 'False', not a number"),
-        ("None", r"expected a number .*got 'None'"),
-        ("1_000", r"expected a number .*got '1_000'"),
-        ("", "expected a number .*got ''"),
+        ("None", r"expected a number, .*got 'None'"),
+        ("1_000", r"expected a number, .*got '1_000'"),
+        ("", "expected a number, .*got ''"),
         ("[" * 50_000, "expected a number"),
         ("null", "^could not be scored$"),
         ("inf", "is infinite"),
