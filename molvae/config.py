@@ -287,12 +287,9 @@ class PrepareConfig:
         require(0 < self.share <= 1, f"share must lie in (0, 1], got {self.share}")
         given = ", ".join(map(repr, self.keep_columns))
         for name in self.keep_columns:
-            require(
-                bool(name.strip())
-                and name.lower() != "smiles"
-                and self.keep_columns.count(name) == 1,
-                f"keep_columns must list columns of numbers, each once, not smiles; got {given}",
-            )
+            own = name.strip().lower() not in ("", "smiles") and self.keep_columns.count(name) == 1
+            message = "keep_columns must list columns of numbers, each once, not smiles; got"
+            require(own, f"{message} {given}")
 
 
 @dataclass(frozen=True, kw_only=True)

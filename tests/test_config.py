@@ -95,7 +95,7 @@ def test_read_toml_of_missing_or_invalid_file_raises(tmp_path: Path) -> None:
         read_toml(tmp_path / "latin.toml")
 
 
-def test_a_byte_order_mark_before_toml_is_no_error(tmp_path: Path) -> None:
+def test_read_toml_accepts_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbfa = 3\r\nb = 4\r\n")
     assert read_toml(tmp_path / "marked.toml") == {"a": 3, "b": 4}
 

@@ -187,7 +187,7 @@ def test_flags_and_help_have_no_retired_word() -> None:
 
 
 @pytest.mark.parametrize("folder", ["molvae", "benchmarks"])
-def test_first_lines_of_docstrings_make_sense_alone(folder: str) -> None:
+def test_docstring_first_lines_make_sense_alone(folder: str) -> None:
     files = sorted((ROOT / folder).rglob("*.py"))
     texts = [
         f"{file.name}: {text.splitlines()[0]}"

@@ -15,13 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from molvae.config import CHOICE_ALIASES, build, is_list
-from molvae.errors import (
-    CampaignError,
-    ConfigError,
-    UnknownNameError,
-    encodable,
-    require,
-)
+from molvae.errors import CampaignError, ConfigError, UnknownNameError, encodable, require
 from molvae.objectives.computing import is_cheap, name_of
 from molvae.objectives.problem import Combine, Constraint, Objective, OptimizationProblem, interval
 from molvae.objectives.program import COMMAND_PREFIX, Program
@@ -445,12 +439,9 @@ def merged(constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
             both[0].spec == one.spec and both[0].unit == one.unit,
             f"two constraints are called {one.name}, on {both[0].spec} and {one.spec}; rename one",
         )
-        by_name[one.name] = replace(
-            one,
-            low=max((x.low for x in both if x.low is not None), default=None),
-            high=min((x.high for x in both if x.high is not None), default=None),
-        )
-        low, high = by_name[one.name].low, by_name[one.name].high
+        low = max((x.low for x in both if x.low is not None), default=None)
+        high = min((x.high for x in both if x.high is not None), default=None)
+        by_name[one.name] = replace(one, low=low, high=high)
         require(
             low is None or high is None or low <= high,
             f"constraint {one.name}: no value is both at least {low} and at most {high}",

@@ -263,7 +263,7 @@ def test_tell_all_and_correct_all_of_a_dataframe_use_its_ids(tmp_path: Path) -> 
         assert [trial.values.get("y") for trial in campaign.trials] == [1.0, 2.0, 3.5, None]
 
 
-def test_missing_values_of_a_data_frame_are_not_known_yet(tmp_path: Path) -> None:
+def test_tell_all_leaves_blank_cells_of_a_data_frame_pending(tmp_path: Path) -> None:
     with Campaign.create(
         tmp_path / "c.db", ToySpace(), objective="manual:y", start=START[:4], strategy="random"
     ) as campaign:
@@ -280,7 +280,7 @@ def test_missing_values_of_a_data_frame_are_not_known_yet(tmp_path: Path) -> Non
         assert campaign.tell_all({ids[3]: float("nan")}) == [ids[3]]
 
 
-def test_a_trial_that_is_twice_in_a_table_is_refused_not_halved(tmp_path: Path) -> None:
+def test_tell_all_of_a_table_with_an_id_twice_raises(tmp_path: Path) -> None:
     with Campaign.create(
         tmp_path / "c.db", ToySpace(), objective="manual:y", start=START[:2], strategy="random"
     ) as campaign:

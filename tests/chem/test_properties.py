@@ -231,12 +231,12 @@ def test_properties_of_a_single_text_raises_config_error():
 
 
 @pytest.mark.parametrize("name", [None, 3])
-def test_a_name_that_is_no_text_is_refused(name):
+def test_properties_with_a_name_that_is_no_text_raises(name):
     with pytest.raises(ConfigError, match=f"list of names, got {name} in it"):
         properties(["CCO"], ["logP", name])
 
 
-def test_odd_molecules_leave_no_warnings_of_rdkit(capfd):
+def test_properties_of_odd_molecules_print_no_rdkit_warnings(capfd):
     assert not properties(["[H+]", "[H][H]", "*"])["error"].any()
     assert get_objective("qed")(["[H+]"])[0] > 0
     assert capfd.readouterr().err == ""

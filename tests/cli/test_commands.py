@@ -476,7 +476,7 @@ def test_optimize_with_a_config_file_runs_the_campaign(toy: Molvae, tmp_path: Pa
 
 
 @pytest.mark.parametrize("line", ["report = true", "campaign = 3", "start = [1]", "budget = '9'"])
-def test_a_setting_of_another_type_is_named_with_its_file(
+def test_read_settings_of_a_wrong_type_raises_with_the_file(
     toy: Molvae, tmp_path: Path, line: str
 ) -> None:
     rest = "" if "campaign" in line else 'campaign = "c.db"\n'

@@ -207,7 +207,7 @@ def test_map_of_a_prepared_folder_uses_its_training_molecules(grid: Molvae, tmp_
     grid("explore", "map", "toy", "data", "-n", 0).fails(1, "a whole number from 1")
 
 
-def test_old_flags_of_single_commands_are_read() -> None:
+def test_commands_accept_their_old_flags() -> None:
     assert current_words(["prepare", "m.csv", "d", "--keep", "pIC50"])[3:] == [
         "--keep-columns",
         "pIC50",

@@ -187,13 +187,13 @@ def test_encode_of_invalid_or_too_long_molecule_raises(space: LatentSpace) -> No
 
 
 @pytest.mark.parametrize("nothing", [[], (), torch.empty(0), torch.empty(0, 128)])
-def test_no_vectors_decode_to_no_molecules(space: LatentSpace, nothing: Any) -> None:
+def test_decode_of_no_vectors_gives_no_molecules(space: LatentSpace, nothing: Any) -> None:
     nothing = nothing[:, : space.dim] if getattr(nothing, "ndim", 1) == 2 else nothing
     assert space.decode(nothing) == []
     assert len(space.predict(nothing)) == 0
 
 
-def test_predict_takes_texts_in_any_container(space: LatentSpace) -> None:
+def test_predict_accepts_smiles_in_any_container(space: LatentSpace) -> None:
     expected = space.predict([ASPIRIN, "CCO"]).to_numpy()
     for given in (np.array([ASPIRIN, "CCO"]), iter([ASPIRIN, "CCO"]), pd.Series([ASPIRIN, "CCO"])):
         assert (space.predict(given) == expected).all(axis=None)
@@ -201,7 +201,7 @@ def test_predict_takes_texts_in_any_container(space: LatentSpace) -> None:
 
 
 @pytest.mark.parametrize("given", [None, 3, b"CCO", "CCO"])
-def test_what_is_no_list_of_molecules_is_said(space: LatentSpace, given: Any) -> None:
+def test_encode_of_no_list_of_molecules_raises(space: LatentSpace, given: Any) -> None:
     for method in (space.encode, space.predict, space.can_encode):
         with pytest.raises(ConfigError, match="expected a list of SMILES"):
             method(given)

@@ -374,7 +374,9 @@ def weighted(smiles: str, weight: float) -> float:
     return weight * len(smiles)
 
 
-def test_a_partial_has_the_name_of_its_function_and_a_lambda_needs_one(tmp_path: Path) -> None:
+def test_objective_of_a_partial_is_named_and_a_lambda_needs_a_name(
+    tmp_path: Path,
+) -> None:
     def name_of(given: Any, **settings: Any) -> tuple[str, ...]:
         problem, functions = parse_problem(given, campaign_file=tmp_path / "c.db", **settings)
         (function,) = functions.values()
@@ -394,7 +396,7 @@ def test_a_partial_has_the_name_of_its_function_and_a_lambda_needs_one(tmp_path:
     assert get_objective(doubled, name="mine").name == "mine"
 
 
-def test_bounds_of_objects_may_be_0(tmp_path: Path) -> None:
+def test_objective_and_constraint_objects_keep_bounds_of_0(tmp_path: Path) -> None:
     parts = (Objective("logp", direction="range", low=0.0, high=3.0), Constraint("mw", low=0.0))
     problem, _ = parse_problem([parts[0]], [parts[1]], campaign_file=tmp_path / "c.db")
     assert (problem.objectives[0].low, problem.constraints[0].low) == (0.0, 0.0)

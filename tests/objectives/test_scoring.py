@@ -267,15 +267,15 @@ def test_evaluate_containers_without_one_value_per_molecule_raises(answer):
 
 
 @pytest.mark.parametrize("answer", [1.5, None, np.array(1.5)])
-def test_one_answer_for_all_molecules_is_a_failure_that_says_what_to_return(answer):
-    function = named(lambda smiles: answer)
+def test_evaluate_of_one_value_for_all_molecules_fails_with_a_cure(answer):
+    function = as_objective(lambda smiles: answer)
     (found,) = evaluate([EvaluationTask(objective=function, names=("y",))], ["C"])
     assert found.broke
     assert "not one value per molecule; return a list" in found.message
 
 
 @pytest.mark.parametrize("spec", ["qed", "similarity:CCO", "typicality", "my_scores:f"])
-def test_an_objective_takes_lists_and_tables_but_no_single_text(user_module, spec):
+def test_objective_accepts_lists_and_tables_but_no_single_text(user_module, spec):
     user_module("def f(smiles):\n    return float(len(smiles))\n")
     made = get_objective(spec)
     for wrong in ("CCO", 3, None):
