@@ -211,11 +211,12 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def _type_text(hint: Any) -> str:
     """A field's type in words."""
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(map(repr, get_args(hint)))
-    if get_origin(hint) in (UnionType, Union):
+    origin = get_origin(hint)
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, get_args(hint)))}"
+    if origin in (UnionType, Union):
         return " or ".join(_type_text(part) for part in get_args(hint) if part is not type(None))
-    return f"of type {'list' if get_origin(hint) is tuple else hint.__name__}"
+    return "a list (of tables: [[NAME]])" if origin is tuple else f"of type {hint.__name__}"
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

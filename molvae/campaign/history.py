@@ -268,9 +268,10 @@ def select_failed(
     failed = {trial.id: trial for trial in trials if trial.status == "failed"}
     if ids is not None:
         for id_ in set(ids) - failed.keys():
+            exists = any(trial.id == id_ for trial in trials)
+            fault = f"trial {id_} has not failed" if exists else f"there is no trial {id_}"
             raise CampaignError(
-                f"{path}: trial {id_} has not failed; failed are: "
-                f"{', '.join(map(str, sorted(failed))) or 'none'}"
+                f"{path}: {fault}; failed are: {', '.join(map(str, sorted(failed))) or 'none'}"
             )
         failed = {id_: failed[id_] for id_ in sorted(set(ids))}
     if message is None or not failed:

@@ -10,6 +10,7 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from molvae.config import whole_number
 from molvae.errors import ConfigError, MissingPackageError, MolvaeError, described
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ def stream(
             script.
 
     Raises:
-        ConfigError: `workers` is below 1, or the processes died.
+        ConfigError: `workers` is no whole number of at least 1, or the processes died.
     """
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers must be at least 1 process, got {workers}")
-    if workers is None:
+    if workers is not None:
+        workers = whole_number(workers, "workers", least=1)
+    else:
         workers = (os.cpu_count() or 1) if len(items) > MIN_ITEMS_FOR_PROCESSES else 1
     return map(function, items) if workers == 1 else _in_processes(function, items, workers)
 
@@ -85,10 +86,10 @@ def stream_large(
             to another one.
 
     Raises:
-        ConfigError: `workers` is below 1, the processes died, or no scheduler answers.
+        ConfigError: `workers` is no whole number of at least 1, the processes died, or no
+            scheduler answers.
     """
-    if workers < 1:
-        raise ConfigError(f"workers must be at least 1 process, got {workers}")
+    workers = whole_number(workers, "workers", least=1)
     if dask is not None:
         yield from _on_cluster(function, items, dask)
         return

@@ -108,7 +108,8 @@ def print_summary(campaign: Campaign, campaign_file: str) -> None:
         column = "score" if "score" in table else problem.objectives[0].name
         for what, rows in (("best", table), ("best initial molecule", table[~is_new])):
             for row in rows.head(1).to_dict("records"):
-                say(f"{what}  {row[column]:.4f}  (trial {row['id']})  {row['smiles']}")
+                broken = "" if row.get("feasible", True) else ", breaks a constraint"
+                say(f"{what}  {row[column]:.4f}  (trial {row['id']}{broken})  {row['smiles']}")
     if "feasible" in table:
         say(f"{sum(table['feasible'])} of {len(table)} satisfy all constraints")
     known = table[is_new]["percentile"].dropna()

@@ -82,8 +82,9 @@ def optimize(
         first = sum(trial.origin == START for trial in campaign.trials)
         if final.budget <= first and not campaign.problem.fidelities:
             say(
-                f"a budget of {final.budget} is spent on the {first} initial molecules, and none "
-                "is proposed: give a larger --budget, or create a campaign with a smaller --start"
+                f"a budget of {final.budget} is no more than the {first} initial molecules, so "
+                "none is proposed: give a larger --budget, or create a campaign with a smaller "
+                "--start"
             )
         with process_prints_to_stderr():
             run_with_progress(campaign, final)

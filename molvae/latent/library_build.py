@@ -38,8 +38,8 @@ from molvae.chem.molecules import canonical, shared_molecule
 from molvae.chem.plausibility import CATALOGS
 from molvae.chem.properties import score
 from molvae.chem.streaming import Row, Slice, read_slices
-from molvae.config import CampaignConfig
-from molvae.errors import DataError, InvalidMoleculeError, require, without_warnings
+from molvae.config import CampaignConfig, whole_number
+from molvae.errors import DataError, InvalidMoleculeError, without_warnings
 from molvae.latent.library import PROPERTIES, Library, faiss, pyarrow
 from molvae.latent.loading import find_model, list_models, load
 from molvae.latent.space import LatentSpace
@@ -109,8 +109,8 @@ def build_library(
         MissingPackageError: pyarrow or faiss is not installed.
         ConfigError: A number is out of range, or the workers died.
     """
-    require(partition_size >= 1, f"partition_size must be at least 1, got {partition_size}")
-    require(workers >= 1, f"workers must be at least 1 process, got {workers}")
+    partition_size = whole_number(partition_size, "partition_size", least=1)
+    workers = whole_number(workers, "workers", least=1)
     pyarrow(), faiss()
     model_name = str(space) if str(space) in list_models() else str(find_model(space).resolve())
     model = load(model_name)
@@ -142,14 +142,14 @@ def build_library(
     run = partial(stream_large, workers=workers, dask=dask)
     for done, (name, data) in enumerate(run(_canonical_slice, missing), 1):
         write_atomically(work / name, data)
-        tell("canonical molecules", done)
+        tell("slices with canonical molecules", done)
     names = sorted(path.name for path in work.glob("slice-*.parquet"))
     counts = [pyarrow().parquet.read_metadata(work / name).num_rows for name in names]
     if not sum(counts):
         raise DataError(f"{source} is empty; expected SMILES, one a line or in a column")
     if not (work / "first.npy").exists():
         _find_first(work, names, counts)
-        tell("duplicates", len(names))
+        tell("slices searched for duplicates", len(names))
     first = np.load(work / "first.npy", mmap_mode="r")
     ends = np.cumsum(counts)
     todo = (

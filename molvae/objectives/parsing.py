@@ -216,6 +216,7 @@ def _fields(what: str, kind: type[Objective | Constraint], given: Any) -> dict[s
     return {"spec": given}
 
 
+_SIGNS = str.maketrans({"≤": "<=", "≥": ">=", "\u2212": "-"})
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _DIRECTION = re.compile(r"(maximi[sz]e|minimi[sz]e)\s+")
 _NAME = re.compile(r"([^:,<>=]*[^:,<>=\s]):\s+")
@@ -241,7 +242,7 @@ def _unreadable(what: str, text: object) -> ConfigError:
 
 def _parse(what: str, text: str) -> dict[str, Any]:
     """The fields that a text gives, as in the module's docstring."""
-    found, rest = dict[str, Any](), text.strip()
+    found, rest = dict[str, Any](), text.strip().translate(_SIGNS)
     prefixes = {
         prefix.strip(":") for prefix in (*PREFIXES_WITHOUT_CODE, COMMAND_PREFIX, *SPEC_ALIASES)
     }

@@ -877,8 +877,8 @@ def test_retry_with_a_message_takes_matching_failures(path: Path) -> None:
 
 def test_retry_of_a_complete_or_unknown_trial_raises(path: Path) -> None:
     with campaign_with_failures(path) as campaign:
-        for ids in ([2], [3, 4], [99]):
-            with pytest.raises(CampaignError, match="has not failed; failed are: 1, 3"):
+        for ids, fault in (([2], "2 has not failed"), ([99], "there is no trial 99")):
+            with pytest.raises(CampaignError, match=f"{fault}; failed are: 1, 3"):
                 campaign.retry(ids)
         assert [trial.id for trial in campaign.retry([3])] == [3]
         assert campaign.tell(3, 2.5).values == {campaign.name: 2.5}

@@ -73,8 +73,9 @@ def test_stream_closed_early_leaves_the_pool_usable():
 
 
 def test_parallel_map_with_0_workers_raises_config_error():
-    with pytest.raises(ConfigError, match="workers must be at least 1 process, got 0"):
-        parallel_map(abs, [1], workers=0)
+    for wrong in (0, 1.5, "2"):
+        with pytest.raises(ConfigError, match=f"workers must be a whole number.*{wrong}"):
+            parallel_map(abs, [1], workers=wrong)
 
 
 def _pid(_: int) -> int:

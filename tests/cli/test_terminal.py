@@ -18,11 +18,13 @@ import pytest
 from cyclopts import App, Parameter
 
 from molvae.cli import main
+from molvae.cli.campaign_output import print_summary
 from molvae.cli.terminal import InFile, cell, flags, given, layered, print_table, progress, run
 from molvae.config import CampaignConfig
 from molvae.errors import DataError, MolvaeWarning
 from molvae.model.config import TrainConfig
 from tests.cli.conftest import Molvae
+from tests.toys import begin
 
 
 def app_of(function: object) -> App:
@@ -275,3 +277,14 @@ def test_commands_refuse_text_that_is_no_whole_number(molvae: Molvae, text: str)
     molvae("generate", "qm9", "-n", text).fails(2, "-n", text)
     molvae("train", "--model.latent-dim", text).fails(2, "--model.latent-dim", text)
     molvae("tell", "l.db", "1", "1", "--error", "1_0").fails(2, "--error", "1_0")
+
+
+def test_print_summary_says_where_the_best_molecule_breaks_a_constraint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for bound, note in (("mw >= 1", ""), ("mw >= 9999", ", breaks a constraint")):
+        with begin(tmp_path / f"{len(note)}.db", constraints=[bound]) as campaign:  # type: ignore[attr-defined]
+            campaign.run(8)
+            print_summary(campaign, "c.db")
+            best = campaign.best(1)["id"].item()
+        assert f"(trial {best}{note})" in capsys.readouterr().err

@@ -83,6 +83,7 @@ def test_parse_objective_of_a_table_reads_and_checks_keys() -> None:
     ("text", "fields"),
     [
         ("logp <= 5", {"spec": "logp", "high": 5.0}),
+        ("logp ≥ \u22121", {"spec": "logp", "low": -1.0}),
         ("similarity:C=C>=0.4", {"spec": "similarity:C=C", "low": 0.4}),
         ("matches:[#6]=O >= 1", {"spec": "matches:[#6]=O", "low": 1.0}),
     ],
