@@ -40,10 +40,7 @@ def test_build_with_an_unknown_key_suggests_the_nearest() -> None:
         ({**CAMPAIGN, "budget": True}, "budget must be of type int, got True"),
         ({**CAMPAIGN, "direction": "up"}, "direction must be"),
         ({**CAMPAIGN, "start": 1.5}, "start must be"),
-        (
-            {**CAMPAIGN, "constraints": 3},
-            r"constraints must be a list .*, got 3",
-        ),
+        ({**CAMPAIGN, "constraints": 3}, "constraints must be a list .*, got 3"),
     ],
 )
 def test_build_with_invalid_settings_raises_one_line_with_the_file(
