@@ -13,7 +13,7 @@ from molvae.campaign.proposal_check import inactive_parts, plausibility_of
 from molvae.campaign.same_settings import check_same_settings
 from molvae.chem.precedents import of_model
 from molvae.config import CampaignConfig, plausibility_parts
-from molvae.errors import CampaignError, UnknownNameError
+from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from tests.toys import ToyObjective, ToySpace
 
 LEADS = ["OCCCCCCSC", "OCCCCCSCC"]
@@ -24,7 +24,7 @@ def test_plausibility_parts_reads_names_with_commas() -> None:
     assert plausibility_parts("none") == ()
     with pytest.raises(UnknownNameError, match="did you mean 'alerts'"):
         plausibility_parts("alert")
-    with pytest.raises(UnknownNameError):
+    with pytest.raises(ConfigError, match="none stands alone"):
         CampaignConfig(plausibility="none,size")
 
 

@@ -72,7 +72,7 @@ def test_stream_closed_early_leaves_the_pool_usable():
         assert parallel_map(abs, [-1], workers=2) == [1]
 
 
-def test_parallel_map_with_0_workers_raises_config_error():
+def test_parallel_map_with_invalid_workers_raises():
     for wrong in (0, 1.5, "2"):
         with pytest.raises(ConfigError, match=f"workers must be a whole number.*{wrong}"):
             parallel_map(abs, [1], workers=wrong)
