@@ -28,9 +28,9 @@ names. Seconds are those of runs side by side; overhead is measured apart. Molec
 findings* have no structural alert, unstable group or unseen ring system (see *When molecules look
 odd*), whatever the method avoids.
 
-`rank` at 1,000 calls is the present default, with one seed; at 200 calls it is that of commit
-1ed3e20, with four generations of 300 offspring (now 200) at most, which proposed tropones and
-alkenes between two carbonyls. *Older* runs are from before rows had their commit.
+`rank` chooses from four generations of 200 offspring at 1,000 calls, where it has one seed; at 200
+calls from four of 300 at most, and it proposed tropones and alkenes between two carbonyls there.
+*Older* runs are from before rows had their commit.
 """
 
 from __future__ import annotations
