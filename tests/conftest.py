@@ -15,9 +15,14 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # before torch is imported
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from molvae.latent.loading import load  # noqa: E402
 from molvae.latent.space import LatentSpace  # noqa: E402
+
+# The same examples in every run; `pytest --hypothesis-profile=default` looks for new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,8 @@ and RDKit misreads them, e.g. `[CH256]` as `[C]`, `[C+300]` as `[C+44]`, `[#264]
 
 Text = TypeVar("Text", str, str | None)
 
-STEREO = re.compile(r"[@/\\]")  # marks of stereochemistry
+MAY_CHANGE_AGAIN = re.compile(r"[@/\\]|\[H\]")
+"""Marks of stereochemistry, and hydrogen atoms that RDKit kept for the sake of one."""
 
 CANONICAL_CACHE_SIZE = 20_000
 PARSE_CACHE_SIZE = 2_000
@@ -94,8 +95,9 @@ def canonical(text: str) -> str:
 
     Salts keep all their fragments, and tautomers stay different molecules. RDKit's own writer is
     not idempotent: its output may be read and written as another text (rare in data sets, seen in
-    generated molecules with odd stereochemistry). So writing of texts with stereochemistry is
-    repeated until nothing changes; of a cycle of texts, the alphabetically first is taken.
+    generated molecules with odd stereochemistry). So writing of texts with stereochemistry or
+    hydrogen atoms is repeated until nothing changes; of a cycle of texts, the alphabetically
+    first is taken.
 
     Raises:
         InvalidMoleculeError: The text is not a molecule; holds RDKit's reason.
@@ -114,7 +116,7 @@ def canonical_or_none(text: str) -> str | None:
 @lru_cache(maxsize=CANONICAL_CACHE_SIZE)
 def _canonical(text: str) -> str | None:
     texts = [_written(text)]
-    while (last := texts[-1]) is not None and STEREO.search(last):
+    while (last := texts[-1]) is not None and MAY_CHANGE_AGAIN.search(last):
         if (again := _written(last)) in texts:
             return min(one for one in texts[texts.index(again) :] if one is not None)
         texts.append(again)

@@ -34,6 +34,11 @@ def test_canonical_does_not_depend_on_the_order_of_atoms(text, seed):
     assert canonical(shuffled) == canonical(text)
 
 
+@pytest.mark.parametrize("text", [r"[H]\C=[C+]", r"[H]/N=B[C@]#S", r"[H]\C=P[13CH3]", "[H]/N=C/C"])
+def test_canonical_of_hydrogens_beside_double_bonds_is_stable(text):
+    assert canonical(canonical(text)) == canonical(text)
+
+
 def test_canonical_of_known_molecules_is_as_expected():
     assert canonical("OC(=O)c1ccccc1OC(C)=O") == "CC(=O)Oc1ccccc1C(=O)O"
     assert canonical("C1=CC=CC=C1") == "c1ccccc1"
