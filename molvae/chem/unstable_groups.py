@@ -67,7 +67,7 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "!$([nH+]:*-[#7X3+0]);!$([nH+]:*:*:*-[#7X3+0])]",
         "anion of a weakly acidic azole or amide": "[$([n-]),$([N-]C=[O,N,S]);"
         "!$([n-]:n:n);!$([n-]:a:n:n);!$([N-](C=O)[C,S]=O);!$([N-]=*)]",
-        "nitroso": "[NX2]=[OX1]",
+        "nitroso": "[NX2,NX3+;!$(N[O-])]=[OX1]",
         "nitrite or nitrate ester": "[OX2][$(N=O),$([N+](=O)[O-])]",
         "nitramine": "[#7][N+](=O)[O-]",
         "nitroalkyl amine or ether": "[NX3,OX2][CX4][N+](=O)[O-]",
@@ -91,7 +91,9 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "sulfonic anhydride": "S(=O)(=O)OS",
         "azine of carbonyls": "[#6]=[NX2;!R][NX2;!R]=[#6]",
         "N-unsubstituted pyrazoline": "[NX3H1;R][NX2;R]=[CX3;!$(C[#7,#8,#16])]",
-        "nitrogen-rich ring": "[$(n1:n:n:n:n1),$(c1:n:n:c:n:n1),$([o,s]:n:n:n)]",
+        "nitrogen-rich ring": "[$(n1:n:n:n:n1),$(c1:n:n:c:n:n1),$([o,s]:n:n:n),$(n:[o,s]:n:n),"
+        "$([n;r6]:[n;r6]:[n;r6]:[n;r6])]",
+        "1,2,3-oxadiazole": "o1[n+0][n+0]cc1",
         "unusual element": "[!#1;!#5;!#6;!#7;!#8;!#9;!#14;!#15;!#16;!#17;!#35;!#53]",
         # Halogens
         "halogen on a heteroatom": "[#7,#8,#15,#16;!$(S(F)(F)(F)(F)F)][F,Cl,Br,I]",
@@ -110,7 +112,13 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "geminal bromide or iodide": "[CX4;!$(C(F)(F)F)]([Br,I])[Br,I,Cl]",
         "vinylogous acyl halide": "[Cl,Br,I][CX3]=[CX3][CX3]=O",
         "nitrogen mustard": f"[{_AMINE};{_NOT_ACYL};!$(N-P)][CX4][CX4][Cl,Br,I]",
-        "activated aryl halide": "[$([F,Cl,Br]c1ncncn1),$([F,Cl,Br]c1c(N(~O)~O)cc(N(~O)~O)cc1)]",
+        "activated aryl halide": "[$([F,Cl,Br]c1c(N(~O)~O)cc(N(~O)~O)cc1),$(Fc1naaan1),$(Fc1nanaa1),"
+        "$([F,Cl,Br,I]c1naann1),$([F,Cl,Br,I]c1nanan1),$([F,Cl,Br,I]c1nnana1),"
+        "$([F,Cl,Br,I]c1nanna1),$([F,Cl,Br,I]c1nnnaa1)]",
+        "halogen on a pyrrole": "[F,Cl,Br,I][$(c1[nH]ccc1),$(c1c[nH]cc1)]",
+        "halogen beside a heteroatom of an azolone": "[F,Cl,Br,I][#6X3;r5;"
+        "$([#6]1~[#7,#8,#16]~[#6](=[O,S,N])~*~*1),$([#6]1~[#7,#8,#16]~*~[#6](=[O,S,N])~*1)]",
+        "fluorofuran": "Fc1occc1",
         "difluoroalkene": "[CX3](F)(F)=[CX3]",
         "silicon-heteroatom bond": "[$([Si]~[!#6;!#1]),$([Si]=*)]",
         "boron halide, boron amide or borane": "[$([#5][F,Cl,Br,I,#7]),$([#6][#5][#6])]",
@@ -156,7 +164,11 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "triacylamine": "[NX3](C=O)(C=O)C=O",
         "azlactone": "[OX2]1[CX3]=[NX2][#6][CX3]1=O",
         "sulfonylpyrimidine": "[#6][SX4](=O)(=O)c(:[n;r6]):[n;r6]",
-        "activated ester": "[CX3](=O)[OX2][$(c:n),$(n)]",
+        "activated ester": "[$([CX3](=O)[OX2][$(c:n),$(n),$(c1c(F)c(F)cc(F)c1F),"
+        "$(c1ccc([N+](=O)[O-])cc1)]),$([OX2][CX3](=O)C(F)(F)F)]",
+        "acylated sulfonamide": "[CX3](=O)[NX3;!$(N-a)]([#6])[SX4;!R](=O)=O",
+        "alkyl sulfonate or sulfate": "[CX4][OX2][SX4](=O)(=O)[#6,$([OX2][#6])]",
+        "maleimide": "O=[#6]1[#7][#6](=O)[CX3;H1]=[CX3]1",
         "thionoester or dithioester": "[CX3;!$(C[#7])](=[SX1])[OX2,SX2]",
         "activated alkene": "[CX3H2]=[CX3][$([CX3](=O)[#6]),$([SX3,SX4]=O),$([N+](=O)[O-]),$(C#N)]",
         "alkene between two carbonyls": "O=[#6][CX3;!R]=[CX3;!R][#6]=O",
@@ -175,7 +187,7 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "cyclic imine of an aldehyde": f"[CX3H1;R;{_NO_HETERO}]=[NX2;R;!$(N[#7,#8])]",
         "N-unsubstituted formamidine": "[NX2H]=[CX3;H1,H2][#7]",
         "N-cyano azole or azine": "n[CX2]#[NX1]",
-        "imidic or thioimidic acid": "[CX3](=[NX2])[OX2H,SX2H]",
+        "imidic or thioimidic acid": "[CX3](=[NX2,NX3+])[OX2H,SX2H]",
         "imino tautomer of an aminoazine": "[NX2;!$(N[C,S]=O);!$(N[#7,#8]);!$(NC#N)]="
         "[$(c:[nH]),$(c1cc[nH]cc1)]",
         "tautomer of a pyridone": "[OX2H]c:[nX2;r6]",
@@ -188,6 +200,7 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "enol": "[CX3;!$(C=[#7,#8,#16])](=[CX3;!$(C[C,S]=[O,N]);!$(C-C#N);!$(C[N+]=O)])[OX2H]",
         "enethiol": "[CX3]=[CX3][SX2H]",
         "enamine with hydrogen": f"[CX3H1,CX3H2;!R]=[CX3;!R][NX3;H1,H2;{_NOT_ACYL}]",
+        "protonated enamine": "[NX4+][CX3]=[CX3]",
         "enamine": f"[NX3;!$(N-C=[O,S,N]);!$(N-S=O)][CX3]=[CX3;{_NO_ACCEPTOR}]",
         "isomer of an unsaturated lactam or lactone": "[NX3,OX2]1[CX3]=[CX3][CX4;!H0][CX3]1=O",
         "acyclic vinylogous carbamate": "[#7,#8,#16][CX3;H1;!R]=[CX3;!R][CX3,SX4]=[O,N]",
@@ -220,7 +233,7 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "isonitrile": "[CX1-]#[NX2+]",
         "conjugated diyne": "[CX2]#[CX2][CX2]#[CX2]",
         "carbocation or carbanion": "[#6-,#6+;!$([#6-]#[N+])]",
-        "oxonium": "[OX3+;!a]",
+        "oxonium": "[$([OX3+;!a]),$([OX2+]=*)]",
         "radical or carbene": "[$([#6;+0;v0,v1,v2,v3]),$([#7;+0;v0,v1,v2]),$([#8;+0;v0,v1]),"
         "$([#16;+0;v0,v1,v3,v5]),$([Si;v0,v1,v2,v3]),$([#7+;v0,v1,v2,v3]),$([#8+;v0,v1,v2])]",
         "alkoxide, thiolate or amide ion": "[$([O-,S-][CX4]),$([N-;!$(N=*);!$(N[C,S]=[O,S,N])])]",
@@ -230,7 +243,7 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "aziridine": "[NX3r3,NX4r3]1[#6][#6]1",
         "azirine, oxirene or thiirene": "[$([#7,#8,#16]1[#6]=[#6,#7]1),$([#6]1=[#7][#6]1)]",
         "epoxide or thiirane": "[OX2r3,SX2r3]1[CX4][CX4]1",
-        "three-membered ring with two heteroatoms": "[#7,#8,#16]1[#7,#8,#16][#6,#7,#8,#16]1",
+        "three-membered ring with two heteroatoms": "[#7,#8,#16]1~[#7,#8,#16]~[#6,#7,#8,#16]1",
         "cyclopropene": "[#6X3r3]=,:[#6X3r3]",
         "cyclopropanol": "[OX2H][CX4r3]",
         "alkylidenecyclopropane": "[CX3r3]=[CX3;!r3]",
