@@ -18,7 +18,7 @@ from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.molecules import canonical
 from molvae.config import DEFAULT_PROPERTIES, check_seed, short_seed, whole_number
 from molvae.errors import ConfigError, DataError, UnknownNameError, require
-from molvae.latent.protocol import LatentSpaceProtocol
+from molvae.latent.protocol import LatentSpaceProtocol, check_space
 from molvae.model.isolation import isolated
 
 N_FOLDS = 5  # of cross-validation
@@ -68,6 +68,7 @@ def head(space: LatentSpaceProtocol, name: str) -> int:
     Raises:
         UnknownNameError: The space has no such head.
     """
+    check_space(space)
     if name not in space.properties:
         raise UnknownNameError(f"property head of {space.name}", name, space.properties)
     return list(space.properties).index(name)

@@ -18,7 +18,7 @@ from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.chem.properties import is_property, named, score
 from molvae.config import check_seed, short_seed
 from molvae.errors import DataError, MissingPackageError, UnknownNameError, require
-from molvae.latent.protocol import LatentSpaceProtocol
+from molvae.latent.protocol import LatentSpaceProtocol, check_space
 from molvae.model.isolation import isolated
 
 if TYPE_CHECKING:
@@ -226,6 +226,7 @@ def project(
 
 def _encoded(space: LatentSpaceProtocol, molecules: Sequence[str]) -> tuple[Tensor, list[int]]:
     """Encodings of the molecules that the space can encode, and which these are."""
+    check_space(space)
     z = space.encode(molecules, skip_unknown=True)
     there = torch.isfinite(z).all(dim=1)
     return z[there], there.nonzero()[:, 0].tolist()

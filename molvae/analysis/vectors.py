@@ -15,7 +15,7 @@ from molvae.chem.molecules import canonical
 from molvae.chem.properties import score
 from molvae.config import check_seed, short_seed
 from molvae.errors import warn
-from molvae.latent.protocol import BOX_WIDTH_IN_STDS, LatentSpaceProtocol
+from molvae.latent.protocol import BOX_WIDTH_IN_STDS, LatentSpaceProtocol, check_space
 
 
 def codes(space: LatentSpaceProtocol, smiles: Sequence[str]) -> tuple[Tensor, list[str]]:
@@ -23,6 +23,7 @@ def codes(space: LatentSpaceProtocol, smiles: Sequence[str]) -> tuple[Tensor, li
 
     The latter are canonical SMILES, and there is a warning. Errors as for `LatentSpace.encode`.
     """
+    check_space(space)
     molecules = [canonical(text) for text in smiles]
     z = space.invert(molecules)
     missed = {m: d for m, d in zip(molecules, space.decode(z), strict=True) if m != d}

@@ -215,7 +215,7 @@ class Campaign(CampaignView):
             Ids of the trials that had no outcome before.
         """
         errors, messages, notes = errors or {}, messages or {}, notes or {}
-        told = values_by_trial(values, messages)
+        told = values_by_trial(self, values, messages)
         problems = self._problem_of(list(told))
         outcomes = {
             trial: parse_outcome(
@@ -277,7 +277,7 @@ class Campaign(CampaignView):
         """
         from molvae.campaign.corrections import corrected, with_replicates
 
-        told = values_by_trial(values, messages)
+        told = values_by_trial(self, values, messages)
         if lacking := [id_ for id_ in told if not add and not str(messages.get(id_) or "").strip()]:
             raise ConfigError(
                 f"a correction needs its reason as a message (trial {lacking[0]}): it stays in the "

@@ -310,6 +310,7 @@ def _start(start: Any) -> Any:
     if is_frame(start):
         return start
     if not isinstance(start, str | Path) and is_list(start):
+        require(len(start) > 0, "start is an empty list; leave it out, or give 0 for no molecules")
         return list(cast("Sequence[str]", start))
     return start if isinstance(start, str | Path) else whole_number(start, "start", least=0)
 

@@ -112,7 +112,8 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "geminal bromide or iodide": "[CX4;!$(C(F)(F)F)]([Br,I])[Br,I,Cl]",
         "vinylogous acyl halide": "[Cl,Br,I][CX3]=[CX3][CX3]=O",
         "nitrogen mustard": f"[{_AMINE};{_NOT_ACYL};!$(N-P)][CX4][CX4][Cl,Br,I]",
-        "activated aryl halide": "[$([F,Cl,Br]c1c(N(~O)~O)cc(N(~O)~O)cc1),$(Fc1naaan1),$(Fc1nanaa1),"
+        "activated aryl halide": "[$([F,Cl,Br]c1c(N(~O)~O)cc(N(~O)~O)cc1),"
+        "$(Fc1naaan1),$(Fc1nanaa1),"
         "$([F,Cl,Br,I]c1naann1),$([F,Cl,Br,I]c1nanan1),$([F,Cl,Br,I]c1nnana1),"
         "$([F,Cl,Br,I]c1nanna1),$([F,Cl,Br,I]c1nnnaa1)]",
         "halogen on a pyrrole": "[F,Cl,Br,I][$(c1[nH]ccc1),$(c1c[nH]cc1)]",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from molvae.errors import UnknownNameError
+from molvae.errors import ConfigError, UnknownNameError
 from molvae.latent.acceptance import Acceptance
 from molvae.latent.density import stored_log_densities
 from molvae.latent.space import LatentSpace
@@ -23,6 +23,10 @@ def list_models() -> list[str]:
 def find_model(run: str | Path) -> Path:
     """The folder of a bundled model or a model folder; see `load`."""
     bundled = list_models()
+    if not isinstance(run, str | Path):
+        raise ConfigError(
+            f"a model is given by its name ({', '.join(bundled)}) or its folder, got {run!r}"
+        )
     folder = WEIGHTS / str(run) if str(run) in bundled else Path(run)
     if not folder.is_dir():
         raise UnknownNameError("bundled model or model folder", str(run), bundled)
@@ -40,7 +44,7 @@ def load(run: str | Path, *, device: str = "cpu") -> LatentSpace:
 
     Raises:
         UnknownNameError: Neither a bundled model nor a folder.
-        ConfigError: There is no such device.
+        ConfigError: There is no such device, or `run` is no text or path.
         CheckpointError: The folder is incomplete, damaged, foreign or newer than this molvae.
     """
     where, folder = pick_device(device), find_model(run)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from molvae.errors import ConfigError
 from molvae.latent.branching import Branch
 from molvae.model.checkpoint import PriorSource
 
@@ -86,3 +87,11 @@ class LatentSpaceProtocol(Protocol):
 
     def outlier_score(self, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:
         """Minus log p in nats per token, `n`; infinite for molecules that cannot be read."""
+
+
+def check_space(space: object) -> None:
+    """ConfigError for what is no latent space, such as the name of one."""
+    if not hasattr(space, "decode"):
+        raise ConfigError(
+            f"a latent space is needed, got {space!r}; load one first, e.g. molvae.load('druglike')"
+        )

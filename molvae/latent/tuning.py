@@ -20,6 +20,7 @@ from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.config import check_seed, later_seed, whole_number
 from molvae.errors import require
 from molvae.latent.conversion import pad, try_token_ids
+from molvae.latent.protocol import check_space
 from molvae.model.finetuning import finetune_decoder
 from molvae.model.isolation import isolated
 
@@ -87,6 +88,7 @@ def tune(
         ConfigError: `weights` are not one positive number for each molecule, or `steps` below 1.
         InvalidMoleculeError: A text is not a molecule.
     """
+    check_space(space)
     seed, molecules = check_seed(seed), [canonical(text) for text in list_of_smiles(smiles)]
     weights = [1.0] * len(molecules) if weights is None else [float(one) for one in weights]
     require(

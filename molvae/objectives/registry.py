@@ -89,7 +89,8 @@ def objective(
     where there are several objectives or constraints.
 
     Raises:
-        ConfigError: The name is empty, holds a colon, or is taken.
+        ConfigError: The name is empty, holds a colon, or is taken; or what is decorated cannot be
+            called.
         UnknownNameError: Another direction.
     """
     direction = checked_direction(direction)
@@ -99,6 +100,8 @@ def objective(
         raise ConfigError(f"an objective's name must not be empty or hold a colon, got {name!r}")
 
     def register(function: Callable[[Chem.Mol], float]) -> PerMolecule:
+        if not callable(function):
+            raise ConfigError(f"@objective({name!r}) decorates a function, got {function!r}")
         made = PerMolecule(
             name=name,
             direction=direction,

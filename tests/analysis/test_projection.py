@@ -87,7 +87,7 @@ def test_project_overlay_of_a_campaign_places_trials_by_their_z(tmp_path: Path) 
     np.testing.assert_allclose([(spot.x, spot.y) for spot in spots], where)
     values = [spot.value for spot in told.molecules if spot.kind != "data"]
     assert values == [trial.values["hill"] for trial in trials]
-    with begin(tmp_path / "d.db", start=[]) as empty:  # type: ignore[attr-defined]
+    with begin(tmp_path / "d.db", start=0) as empty:  # type: ignore[attr-defined]
         assert len(project(GRID, GRID.molecules, overlay=empty).molecules) == 324
 
 

@@ -263,6 +263,19 @@ def test_tell_all_and_correct_all_of_a_dataframe_use_its_ids(tmp_path: Path) -> 
         assert [trial.values.get("y") for trial in campaign.trials] == [1.0, 2.0, 3.5, None]
 
 
+def test_tell_all_of_a_data_frame_passes_over_columns_without_values(tmp_path: Path) -> None:
+    with Campaign.create(
+        tmp_path / "c.db", ToySpace(), objective="manual:y", start=START[:3], strategy="random"
+    ) as campaign:
+        table = campaign.table().assign(y=[1.5, 2.5, None], who="A")
+        with pytest.warns(MolvaeWarning, match="who"):
+            assert campaign.tell_all(table) == [1, 2]
+        assert campaign.tell_all(table.drop(columns="who").assign(y=[1.5, 2.5, 3.5])) == [3]
+        table["smiles"] = table["smiles"].tolist()[::-1]
+        with pytest.raises(DataError, match="trial 1"):
+            campaign.correct_all(table.drop(columns="who"), messages=dict.fromkeys([1, 2], "typo"))
+
+
 def test_tell_all_leaves_blank_cells_of_a_data_frame_pending(tmp_path: Path) -> None:
     with Campaign.create(
         tmp_path / "c.db", ToySpace(), objective="manual:y", start=START[:4], strategy="random"

@@ -227,6 +227,25 @@ def test_load_of_unknown_model_suggests_the_nearest_name(tmp_path: Path) -> None
         molvae.load(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("model", [None, 3, ["druglike"]])
+def test_load_of_what_is_no_name_names_the_models(model: Any) -> None:
+    with pytest.raises(ConfigError, match="druglike, qm9, zinc250k"):
+        molvae.load(model)
+
+
+def test_functions_of_a_space_given_a_name_raise_config_error() -> None:
+    name: Any = "qm9"
+    for work in (
+        lambda: molvae.tune(name, ["CCO"]),
+        lambda: molvae.analysis.interpolate(name, "CCO", "CCC"),
+        lambda: molvae.analysis.neighbors(name, "CCO"),
+        lambda: molvae.analysis.project(name, ["CCO", "CCC", "CCN"]),
+        lambda: molvae.analysis.head_direction(name, "QED"),
+    ):
+        with pytest.raises(ConfigError, match=r"molvae\.load"):
+            work()
+
+
 ODD = (
     "CC1CCC(C(C)C)C(O)C1",
     "Nc1cccc(S(=O)(=O)Nc2cccc(OS(=O)(=O)N3CCN(C#CNc4ncccn4)C3)c2)c1",
