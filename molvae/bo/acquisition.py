@@ -7,7 +7,7 @@ are ordered so that larger is better.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor
 from molvae.bo.base import Observations
 from molvae.bo.measurement_noise import complete
 from molvae.bo.transforms import GoodEnd, ScoreTransform
+from molvae.errors import CampaignError, shown
 from molvae.objectives.problem import (
     Constraint,
     Objective,
@@ -47,6 +48,25 @@ class Acquisition(Protocol):
             kappa: Weight of the standard deviation for this molecule of the batch.
         """
         ...
+
+
+def own_numbers(made: Any, source: str, shape: tuple[int, ...]) -> Tensor:
+    """Numbers that own code returned as float64, -1 in `shape` for any number of them.
+
+    Raises:
+        CampaignError: They are no numbers, or of another shape.
+    """
+    try:
+        numbers = torch.as_tensor(made, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CampaignError(f"{source} returned {shown(made)}, not numbers") from error
+    fits = all(n in (size, -1) for n, size in zip(shape, numbers.shape, strict=False))
+    if numbers.dim() != len(shape) or not fits:
+        wanted = " x ".join("any number" if n == -1 else str(n) for n in shape)
+        raise CampaignError(
+            f"{source} returned numbers of shape {tuple(numbers.shape)}; expected {wanted}"
+        )
+    return numbers
 
 
 class LinearScores(NamedTuple):
@@ -99,7 +119,8 @@ class UpperConfidenceBound:
         if self.own is None:
             return mean[:, 0] + kappa * std[:, 0]
         std = std[:, 0].clamp_min(1e-9)  # known values have none
-        return self.own.values(mean[:, 0], std, best=self.best, kappa=kappa)
+        made = self.own.values(mean[:, 0], std, best=self.best, kappa=kappa)
+        return own_numbers(made, f"acquisition function {type(self.own).__name__}", (len(mean),))
 
     def batch_gain(
         self, mean: Tensor, std: Tensor, exact: Array, which: int, chosen: Sequence[int]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
+from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound, own_numbers
 from molvae.bo.base import Observations
 from molvae.bo.calibration import N_LATEST, errors_by_batch, variance_factor
 from molvae.bo.features import features
@@ -118,8 +118,8 @@ class MoleculePredictor:
     def features(self, smiles: Sequence[str], z: Tensor) -> Tensor:
         """`[z | descriptors | counts]`, or the own features of the surrogate, `n x f`."""
         if self.own_features is not None:
-            own: Tensor = self.own_features(smiles)
-            return own
+            made = self.own_features(smiles)
+            return own_numbers(made, "features of the surrogate", (len(smiles), -1))
         return torch.cat([z, features(smiles, self.radius)], dim=1)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,7 @@ from molvae.bo.measurement_noise import complete
 from molvae.bo.prediction import QUANTILE_LEVELS, Prediction
 from molvae.bo.transforms import ScoreTransform
 from molvae.chem.fingerprints import DESCRIPTORS
-from molvae.errors import MolvaeWarning
+from molvae.errors import CampaignError, MolvaeWarning, shown
 from molvae.model.isolation import isolated, seeded, threads
 
 FIT_STEPS = 50  # optimization steps for the hyperparameters of a GP over z
@@ -420,6 +420,11 @@ def fit_surrogates(
             continue
         with torch.enable_grad():
             model: Any = surrogate(x, y, variances)
+            if not hasattr(model, "posterior"):
+                raise CampaignError(
+                    f"the surrogate returned {shown(model)}; expected a BoTorch model, which "
+                    "has a method posterior"
+                )
             if pending_x is not None:
                 mean = model.posterior(pending_x).mean.detach()
                 if variances is not None:

@@ -116,7 +116,7 @@ class Campaign(CampaignView):
         | Sequence[ScoringFunction | Callable[[str], float] | Objective]
         | None = None,
         *,
-        strategy: Strategy | None = None,
+        strategy: Strategy | str | None = None,
         trust: bool = False,
     ) -> Campaign:
         """Open a campaign, exactly where it stopped.
@@ -126,7 +126,7 @@ class Campaign(CampaignView):
             space: The latent space; by default loaded when first needed.
             objective: The scoring function, if it was given as an object; for `run`. With another
                 name than its own, an `Objective`. Several in a list, e.g. those of fidelities.
-            strategy: The strategy, if it was given as an object.
+            strategy: The one it was created with; needed if that was an object.
             trust: See `Campaign.trust`.
 
         Raises:

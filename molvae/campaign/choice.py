@@ -5,18 +5,20 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from molvae.campaign.history import predictions_of
 from molvae.campaign.trial import NewTrial, Reason
-from molvae.errors import CampaignError, InvalidMoleculeError
+from molvae.chem.molecules import canonical
+from molvae.errors import CampaignError, InvalidMoleculeError, shown
 from molvae.objectives.interrupts import wait
 
 if TYPE_CHECKING:
-    from molvae.bo.base import Observations, Strategy
+    from molvae.bo.base import Candidate, Observations, Strategy
     from molvae.chem.plausibility import Plausibility
     from molvae.latent.library import Library
     from molvae.latent.protocol import LatentSpaceProtocol
@@ -47,7 +49,8 @@ def choose_batch(
     from molvae.latent.density import density_percentiles
 
     n_trials = len(observations.known) if n_trials is None else n_trials
-    found = strategy.propose(observations, space, n, seed=spawn_seed(seed, n_trials))
+    seed = spawn_seed(seed, n_trials)
+    found = _checked(strategy, strategy.propose(observations, space, n, seed=seed), space.dim)
     smiles = [candidate.smiles for candidate in found]
     core = observations.core
     if core is not None and (lacking := [one for one in smiles if not core.holds(one)]):
@@ -94,6 +97,37 @@ def choose_batch(
             suggestions(smiles, library), strict=True,
         )
     ]  # fmt: skip
+
+
+def _checked(strategy: Strategy, proposed: Any, dim: int) -> list[Candidate]:
+    """Proposed candidates with canonical SMILES.
+
+    Raises:
+        CampaignError: A proposal of an own strategy is no candidate, no molecule, or its vector has
+            not the dimensions of the space.
+    """
+    import torch
+
+    from molvae.bo.base import Candidate
+
+    found = list[Candidate]()
+    for one in proposed if isinstance(proposed, Iterable) else [proposed]:
+        if not isinstance(one, Candidate):
+            raise CampaignError(
+                f"strategy {strategy.name!r} proposed {shown(one)}; expected a list of "
+                "molvae.bo.Candidate"
+            )
+        z = torch.as_tensor(one.z)
+        if z.shape != (dim,):
+            raise CampaignError(
+                f"strategy {strategy.name!r} proposed {one.smiles} with a vector of shape "
+                f"{tuple(z.shape)}; expected {dim} numbers, such as space.encode([smiles])[0]"
+            )
+        try:
+            found.append(replace(one, smiles=canonical(one.smiles), z=z))
+        except InvalidMoleculeError as error:
+            raise CampaignError(f"strategy {strategy.name!r} proposed {error}") from error
+    return found
 
 
 def nearest(smiles: Sequence[str], known: Sequence[str]) -> list[tuple[str | None, float | None]]:

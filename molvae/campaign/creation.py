@@ -13,6 +13,7 @@ from molvae.bo.strategies.registry import (
     describe_strategy,
     format_strategy,
     get_strategy,
+    own_strategy,
     upgrade_text,
 )
 from molvae.campaign.evaluation import with_computed
@@ -89,12 +90,12 @@ def create_file(
         if "strategy" in given:
             given["strategy"] = upgrade_text(strategy)
         strategy = get_strategy(strategy)
-    elif isinstance(strategy, type):
-        strategy = given["strategy"] = strategy()
+    else:
+        strategy = given["strategy"] = own_strategy(strategy)
     library = None
-    folder = given.get("library") or (
-        strategy.name == "screen" and getattr(strategy, "library", "")
-    )
+    folder = given.get("library")
+    if not folder and strategy.name == "screen":
+        folder = getattr(strategy, "library", "")
     if folder:
         from molvae.bo.screening import with_library
 

@@ -12,6 +12,7 @@ from molvae.bo.strategies.registry import (
     get_strategy,
     imported_code,
     is_same_strategy,
+    own_strategy,
     recorded_strategy,
 )
 from molvae.campaign.creation import bound_to, load_space, needs_space
@@ -71,7 +72,7 @@ class RecordedParts:
         *,
         space: LatentSpaceProtocol | None = None,
         functions: Mapping[str, ScoringFunction] | None = None,
-        strategy: Strategy | None = None,
+        strategy: Strategy | str | None = None,
     ) -> None:
         self.metadata, self.path = metadata, path
         self.config, self.problem = read_metadata(metadata, path)
@@ -81,6 +82,8 @@ class RecordedParts:
         for function in self._functions.values():
             self._check_function(function)
         if strategy is not None:
+            named = isinstance(strategy, str)
+            strategy = get_strategy(str(strategy)) if named else own_strategy(strategy)
             if not is_same_strategy(strategy, metadata["strategy"]):
                 raise CampaignError(
                     f"{path} was made with strategy {metadata['strategy']}, got "

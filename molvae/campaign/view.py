@@ -34,7 +34,7 @@ class CampaignView(RecordedParts):
         *,
         space: LatentSpaceProtocol | None = None,
         functions: Mapping[str, ScoringFunction] | None = None,
-        strategy: Strategy | None = None,
+        strategy: Strategy | str | None = None,
     ) -> None:
         super().__init__(
             store.metadata(), store.path, space=space, functions=functions, strategy=strategy

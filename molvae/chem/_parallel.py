@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -98,6 +99,8 @@ def stream_large(
         return
     from loky import get_reusable_executor
 
+    # A worker whose caches have grown is replaced; nothing is lost, and nobody can do anything.
+    warnings.filterwarnings("ignore", "A worker was restarted", UserWarning, "loky")
     threads = max(1, (os.cpu_count() or 1) // workers)
     pool = get_reusable_executor(
         workers,

@@ -25,6 +25,8 @@ from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import CheckpointError
 
 Array = NDArray[np.float64]
+Ratio = tuple[Array, Array, float]
+"""A log density ratio: A, b and c of a quadratic function."""
 
 FILE_NAME = "acceptance.safetensors"
 """Name of the file in a model folder."""
@@ -33,8 +35,8 @@ N_TRAINING, N_GENERATED = 60_000, 24_000
 RATIO_QUANTILES = (0.8, 0.99)
 """Quantiles of the ratio, of both stages, above which molecules are accepted for certain: a smaller
 one accepts more and corrects less."""
-INVERSE_REGULARIZATION = (0.01, 1.0)
-"""Inverse strength of the regularization, of both stages."""
+INVERSE_REGULARIZATION = 0.01
+"""Inverse strength of the regularization of the classifier."""
 _EXTRA = tuple(name for name in DEFAULT_PROPERTIES if name not in DESCRIPTORS)
 _COLUMNS = [[*DESCRIPTORS, *_EXTRA].index(name) for name in DEFAULT_PROPERTIES]
 
@@ -45,7 +47,7 @@ class Acceptance:
 
     Each is `min(1, exp(x' A x + b' x + c))`, of the standardized features x. The first stage sees
     all features. Since ratios above the limit are cut off, some difference in logP, SAS and QED is
-    left, which the second stage corrects.
+    left; with the second stage, their means and covariances are those of the training molecules.
     """
 
     mean: Array
@@ -75,19 +77,10 @@ class Acceptance:
         mean, scale = x.mean(axis=0), x.std(axis=0)
         scale[scale == 0] = 1.0
         x, y = (x - mean) / scale, (y - mean) / scale
-        weights, stages = np.ones(len(y)), []
-        everything = list(range(x.shape[1]))
-        for columns, limit, strength in zip(
-            (everything, _COLUMNS), RATIO_QUANTILES, INVERSE_REGULARIZATION, strict=True
-        ):
-            stage = _log_ratio(x, y, weights, columns, strength)
-            values = _quadratic(y, *stage)
-            order = np.argsort(values)
-            place = np.searchsorted(np.cumsum(weights[order]), limit * weights.sum())
-            top = values[order[min(place, len(order) - 1)]]
-            weights = weights * np.exp(np.minimum(values - top, 0.0))
-            stages.append((*stage[:2], stage[2] - top))
-        a, b, c = (np.array(part) for part in zip(*stages, strict=True))
+        even = np.ones(len(y))
+        first = _limited(_log_ratio(x, y), y, even, RATIO_QUANTILES[0])
+        second = _moment_ratio(x, y, np.exp(np.minimum(_quadratic(y, *first), 0.0)))
+        a, b, c = (np.array(part) for part in zip(first, second, strict=True))
         return cls(mean, scale, a, b, c)
 
     def probabilities(self, smiles: Sequence[str], *, workers: int | None = None) -> Array:
@@ -139,29 +132,64 @@ def _row(molecule: str) -> list[float]:
     return [*descriptors([molecule])[0], *score([molecule], _EXTRA, workers=1)[0]]
 
 
-def _log_ratio(
-    x: Array, y: Array, weights: Array, columns: list[int], strength: float
-) -> tuple[Array, Array, float]:
-    """Log density of x over that of y, a quadratic function of some columns: A, b, c."""
+def _log_ratio(x: Array, y: Array) -> Ratio:
+    """Log density of x over that of y, by a classifier: a quadratic function of all features."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-    few, d = len(columns), x.shape[1]
-    first, second = np.triu_indices(few)  # the order of the products
-    products = PolynomialFeatures(2, include_bias=False)
-    both = products.fit_transform(np.concatenate([x, y])[:, columns])
+    both = PolynomialFeatures(2, include_bias=False).fit_transform(np.concatenate([x, y]))
     scaler = StandardScaler().fit(both)
     # Both classes weigh the same, so that the classifier's logit is the log density ratio.
-    w = np.concatenate([np.ones(len(x)), weights * len(x) / weights.sum()])
-    found: Any = LogisticRegression(C=strength, max_iter=1_000).fit(
+    w = np.concatenate([np.ones(len(x)), np.full(len(y), len(x) / len(y))])
+    found: Any = LogisticRegression(C=INVERSE_REGULARIZATION, max_iter=1_000).fit(
         scaler.transform(both), np.repeat([1, 0], [len(x), len(y)]), sample_weight=w
     )
     slopes = found.coef_[0] / scaler.scale_
-    constant = float(found.intercept_[0] - slopes @ scaler.mean_)
+    a, b = _terms(slopes, list(range(x.shape[1])), x.shape[1])
+    return a, b, float(found.intercept_[0] - slopes @ scaler.mean_)
+
+
+def _moment_ratio(x: Array, y: Array, weights: Array) -> Ratio:
+    """The quadratic function of logP, SAS and QED with which accepted y have the moments of x.
+
+    Args:
+        weights: Probabilities of the first stage, `n`.
+    """
+    from scipy.optimize import least_squares  # type: ignore[import-untyped]
+    from sklearn.preprocessing import PolynomialFeatures
+
+    products = PolynomialFeatures(2, include_bias=False)
+    wanted, there = (products.fit_transform(rows[:, _COLUMNS]) for rows in (x, y))
+    target, scale = wanted.mean(axis=0), wanted.std(axis=0)
+
+    def ratio(slopes: Array) -> Ratio:
+        a, b = _terms(slopes, _COLUMNS, x.shape[1])
+        return _limited((a, b, 0.0), y, weights, RATIO_QUANTILES[1])
+
+    def distance(slopes: Array) -> Array:
+        w = weights * np.exp(np.minimum(_quadratic(y, *ratio(slopes)), 0.0))
+        off: Array = (w @ there / w.sum() - target) / scale
+        return off
+
+    return ratio(least_squares(distance, np.zeros(there.shape[1]), diff_step=1e-4).x)
+
+
+def _terms(slopes: Array, columns: list[int], d: int) -> tuple[Array, Array]:
+    """A and b, `d x d` and `d`, of the slopes of some columns and of their products."""
+    first, second = np.triu_indices(len(columns))  # the order of the products
     a, b = np.zeros((d, d)), np.zeros(d)
-    b[columns] = slopes[:few]
-    a[np.array(columns)[first], np.array(columns)[second]] = slopes[few:]
-    return a, b, constant
+    b[columns] = slopes[: len(columns)]
+    a[np.array(columns)[first], np.array(columns)[second]] = slopes[len(columns) :]
+    return a, b
+
+
+def _limited(ratio: Ratio, y: Array, weights: Array, limit: float) -> Ratio:
+    """A log ratio less its weighted quantile `limit`: all above is accepted for certain."""
+    values = _quadratic(y, *ratio)
+    order = np.argsort(values)
+    place = np.searchsorted(np.cumsum(weights[order]), limit * weights.sum())
+    a, b, c = ratio
+    return a, b, c - values[order[min(place, len(order) - 1)]]
 
 
 def _quadratic(x: Array, a: Array, b: Array, c: float) -> Array:

@@ -51,6 +51,22 @@ def test_acceptance_weights_bring_generated_logp_to_the_training_mean(
     assert after < 0.2 * before
 
 
+def test_acceptance_weights_give_logp_sas_and_qed_the_training_moments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = np.random.default_rng(0).standard_normal((4_000, 19))
+    rows = {"known": known, "generated": known[:2_000] * 1.2 + 0.3}
+    monkeypatch.setattr(
+        "molvae.latent.acceptance.features", lambda smiles, workers=None: rows[smiles[0]]
+    )
+    weights = Acceptance.fit(["known"], ["generated"]).probabilities(["generated"])
+    columns = [0, 17, 18]  # logP is the first descriptor; SAS and QED stand last
+    here, there = rows["generated"][:, columns], known[:, columns]
+    assert np.average(here, weights=weights, axis=0) == pytest.approx(there.mean(axis=0), abs=0.01)
+    found = np.cov(here.T, aweights=weights, ddof=0)
+    assert found == pytest.approx(np.cov(there.T, ddof=0), abs=0.02)
+
+
 def test_acceptance_of_molecules_without_finite_features_is_zero(acceptance: Acceptance) -> None:
     few = ["CCO", "c1ccccc1O"]
     assert features(few).shape == (2, 19)

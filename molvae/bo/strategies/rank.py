@@ -173,6 +173,11 @@ class Rank:
                 self.acquisition == "ucb" or ":" in self.acquisition,
                 f"acquisition must be ucb or module:attribute, got {self.acquisition!r}",
             )
+        else:
+            require(
+                callable(getattr(self.acquisition, "values", None)),
+                f"acquisition needs a method values, see Acquisition; got {self.acquisition!r}",
+            )
         if self.filters:
             known_catalogs(self.filters)
 

@@ -122,15 +122,26 @@ def _imported(spec: str, settings: Mapping[str, Any]) -> Strategy:
     """An own strategy, from `module:Class` or `module:object`."""
     from molvae.objectives.registry import import_attribute
 
-    made: Any = import_attribute(spec)
+    return own_strategy(import_attribute(spec), settings, spec)
+
+
+def own_strategy(made: Any, settings: Mapping[str, Any] | None = None, title: str = "") -> Strategy:
+    """An own strategy from an object, or from a class and settings.
+
+    Raises:
+        ConfigError: It cannot be made, has no name, or no method `propose`.
+    """
     if isinstance(made, type):
+        title = title or made.__name__
         try:
-            made = made(**settings)
+            made = made(**(settings or {}))
         except Exception as error:
-            raise ConfigError(f"{spec}(...) failed: {described(error)}") from error
+            raise ConfigError(f"{title}(...) failed: {described(error)}") from error
+    name = getattr(made, "name", None)
     require(
-        callable(getattr(made, "propose", None)) and isinstance(getattr(made, "name", None), str),
-        f"{spec} is no strategy: it needs a name and a method propose",
+        isinstance(name, str) and bool(name) and callable(getattr(made, "propose", None)),
+        f"{title or repr(made)} is no strategy: it needs a name, which is a text, and a method "
+        "propose, see molvae.bo.Strategy",
     )
     strategy: Strategy = made
     return strategy
