@@ -100,7 +100,7 @@ def read_start(
     elif names and not columns and len(table.header) > 1 and table.has_header:
         advice = " (name the column of the values with --value-column)" if alone else ""
         warn(f"{table.lacks(*names, *['value'] * alone)}; so no molecule has a value yet{advice}")
-    operators = {name: operators_of(table, name, alone=alone) for name in columns}
+    operators = {name: operators_of(table, name, at, alone=alone) for name, at in columns.items()}
     values = {name: measured_values(table, at, operators[name]) for name, at in columns.items()}
     beside = columns_of(table, list(columns), "error" if alone else "{}_error", own="{}_error")
     errors = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Collection, Mapping, Sequence
 
@@ -21,6 +22,12 @@ from molvae.errors import DataError, listed, shown, warn
 OPERATOR_SUFFIX = "operator"  # columns NAME_operator hold the operators of censored values
 LIMITS = ("<", ">", "<=", ">=", "\u2264", "\u2265")
 OPERATOR_SIGNS = ("", "=", *LIMITS)  # texts of such a column
+OPERATOR_NAMES = re.compile(
+    r"(standard|std|activity|value|published)?"
+    r"(relation|relationship|rel|operator|op|qualifier|qual|modifier|mod|prefix|sign|inequality"
+    r"|censor(ed|ing)?)s?"
+)
+"""Names of columns of operators, in small letters and without other signs."""
 Values = Mapping[int, Sequence[float | Censored]]  # the values in a column by line
 
 
@@ -35,39 +42,85 @@ def has_decimal_comma(table: Table, place: int) -> bool | None:
     doubtful = [] if marks else [text for text in texts if is_ambiguous(text)]
     marks = marks or decimal_marks(cell for _, cells in table.rows for cell in cells if doubtful)
     if doubtful and not marks and table.separator == ";":
-        marks = {mark for text in doubtful for mark in ",." if mark in text}
-        if len(marks) == 1:
-            warn(
-                f"{table.name}: {doubtful[0]} in column {table.header[place]!r} is read as "
-                f"{doubtful[0].strip().replace(',', '.')}, not as a number with thousands"
-            )
+        if not all("," in text for text in doubtful):
+            return None
+        marks = {","}
+        warn(
+            f"{table.name}: {doubtful[0]} in column {table.header[place]!r} is read as "
+            f"{doubtful[0].strip().replace(',', '.')}, not as a number with thousands"
+        )
     return None if len(marks) > 1 else marks == {","}
 
 
-def operators_of(table: Table, name: str, *, alone: bool) -> int | None:
+def operators_of(table: Table, name: str, place: int, *, alone: bool) -> int | None:
     """The index of the column with the operators (`<`, `>`, `=`) of a value, if there is one.
 
-    It is called NAME_operator; if there is one value only, any column that holds only operators is
-    meant, as `standard_relation` of ChEMBL.
+    It is called NAME_operator; if there is one value only, also as in `OPERATOR_NAMES`, such as
+    `standard_relation` of ChEMBL, unless it stands beside numbers of another kind.
+
+    Args:
+        name: Name of the value, whose column is at `place`.
+        alone: Whether there is one value only.
 
     Raises:
         DataError: Several columns hold operators, or it is not said of which value they are.
     """
-    if (place := table.find(f"{name}_{OPERATOR_SUFFIX}")) is not None:
-        return place
-    columns = [{cells[i] for _, cells in table.rows} - {""} for i in range(len(table.header))]
+    if (own := table.find(f"{name}_{OPERATOR_SUFFIX}")) is not None:
+        return own
+    columns = [{_sign(cells[i]) for _, cells in table.rows} for i in range(len(table.header))]
+    named = {i for i, head in enumerate(table.header) if OPERATOR_NAMES.fullmatch(_letters(head))}
     signs = [
-        i for i, texts in enumerate(columns) if texts <= {*OPERATOR_SIGNS} and texts & {*LIMITS}
+        i
+        for i, texts in enumerate(columns)
+        if texts & {*LIMITS} and (i in named or texts <= {*OPERATOR_SIGNS})
     ]
     owned = [i for i in signs if table.header[i].lower().endswith(f"_{OPERATOR_SUFFIX}")]
     free = [i for i in signs if i not in owned]
-    if free and (len(free) > 1 or not alone):
+    limited = [cells for _, cells in table.rows if any(_sign(cells[i]) in LIMITS for i in free)]
+    if all(is_word(cells[place]) for cells in limited):  # they say nothing of these values
+        return None
+    if len(free) > 1 or not alone or {*free} - named or place != _owner(table, free[0]):
         raise DataError(
             f"{table.name}: of which values are the operators in "
             f"{' and '.join(repr(table.header[i]) for i in free)}? call the column "
-            f"{name}_{OPERATOR_SUFFIX}, or write the operators before the values"
+            f"{name}_{OPERATOR_SUFFIX}, or write the operators before the values; if it holds no "
+            "operators, write words instead of < and >"
         )
-    return free[0] if free else None
+    return free[0]
+
+
+def _owner(table: Table, place: int) -> int | None:
+    """The column of numbers that a column of operators stands beside, or that is named alike."""
+
+    def has_numbers(i: int) -> bool:
+        cells = [row[i] for _, row in table.rows if row[i] and not is_word(row[i])]
+        return sum(map(_is_number, cells)) > len(cells) / 2
+
+    numbers = [i for i in range(len(table.header)) if i != place and has_numbers(i)]
+    if len(numbers) == 1:
+        return numbers[0]
+    first = table.header[place].lower().replace("_", " ").split()[0]
+    alike = [i for i in numbers if table.header[i].lower().replace("_", " ").split()[0] == first]
+    if len(alike) == 1:
+        return alike[0]
+    return next((i for i in (place + 1, place - 1) if i in numbers), None)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return parse_measurement(text, decimal_comma=None) is not None
+    except ValueError:
+        return is_ambiguous(text)
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalpha, name.lower()))
+
+
+def _sign(text: str) -> str:
+    """An operator without quotes, `>>` as `>`, and `~` as `=`."""
+    sign = text.strip(" '\"")
+    return {">>": ">", "<<": "<", "~": "=", "==": "="}.get(sign, sign)
 
 
 def measured_values(
@@ -81,10 +134,10 @@ def measured_values(
     comma, found = has_decimal_comma(table, place), dict[int, list[float | Censored]]()
     for line, cells in table.rows:
         parts = cells[place].split(";")
-        sign = "" if operators is None else cells[operators]
+        sign = "" if operators is None else _sign(cells[operators])
         if sign in LIMITS and not is_word(cells[place]):
             parts = [part if part.startswith(LIMIT_SIGNS) else sign + part for part in parts]
-        elif sign not in OPERATOR_SIGNS:
+        elif sign not in OPERATOR_SIGNS and not is_word(sign):
             table.problem(
                 line,
                 f"{table.header[operators or 0]} is {shown(sign, 20)}",
@@ -151,6 +204,11 @@ def standard_errors(
     `words` is the column of values, if an error beside a limit or a word in it is left out.
     """
     errors = dict[int, float]()
+    if "%" in table.header[place]:
+        raise DataError(
+            f"{table.name}: {table.header[place]!r} seems to be relative; give standard errors in "
+            "the unit of the values, or rename the column if they are"
+        )
     worded = {line for line, cells in table.rows if words is not None and cells[words]}
     for line, found in measured_values(table, place).items():
         error, beside = found[0], values.get(line, [])

@@ -373,10 +373,25 @@ def _form(cell: str) -> str:
     return "number"
 
 
+OTHER_QUANTITIES = re.compile(
+    r"predicted|pred|calculated|calc|computed|estimated|est|expected|fitted|model|docking|docked"
+    r"|qsar|simulated|sd|std|stdev|stddev|se|sem|rsd|cv|error|err|deviation|variance|var|ci"
+    r"|uncertainty|count|replicates|rank|score|zscore|lower|upper|limit|reference|control|old"
+    r"|previous|difference|delta|ratio"
+)
+"""Words in brackets after which a column holds something else than what stands before them."""
+
+
 def without_unit(name: str) -> str:
-    """A column's name without trailing brackets."""
-    while (shorter := re.sub(r"\s*(?:\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\})\s*$", "", name)) != name:
-        name = shorter
+    """A column's name without trailing brackets, unless these say that it is another quantity.
+
+    >>> without_unit("IC50 (nM)"), without_unit("IC50 (SD)")
+    ('IC50', 'IC50 (SD)')
+    """
+    while found := re.fullmatch(r"(.*?)\s*[(\[{]([^()\[\]{}]*)[)\]}]\s*", name):
+        if any(map(OTHER_QUANTITIES.fullmatch, re.split(r"[^a-z]+", found[2].lower()))):
+            break
+        name = found[1]
     return name
 
 

@@ -199,7 +199,7 @@ def read_measurements(
         raise DataError(table.lacks(lacking[0], *["value"] * alone))
     beside = columns_of(table, names, "error" if alone else "{}_error", own="{}_error")
     message, drawings = table.find("message"), table.find_molecules()
-    signs = {name: operators_of(table, name, alone=alone) for name in names}
+    signs = {name: operators_of(table, name, at, alone=alone) for name, at in places.items()}
     used = {
         ids,
         *places.values(),

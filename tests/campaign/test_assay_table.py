@@ -196,6 +196,66 @@ def test_create_reads_a_column_of_operators(tmp_path: Path, name: str) -> None:
     assert operators == ["<", None, ">", None, None]
 
 
+@pytest.mark.parametrize(
+    ("header", "signs"),
+    [
+        ("smiles;standard_relation;IC50", (">", "~", "=")),
+        ("smiles;Standard Relation;IC50 (nM)", ("'>'", "'='", "")),
+        ("smiles;qualifier;IC50", (">>", "NA", "==")),
+    ],
+)
+def test_create_reads_operators_as_they_are_written(
+    tmp_path: Path, header: str, signs: tuple[str, str, str]
+) -> None:
+    rows = [
+        f"{m};{sign};{5 + i}"
+        for i, (m, sign) in enumerate(zip(("CCO", "CCN", "CCC"), signs, strict=True))
+    ]
+    table = write(tmp_path / "m.csv", "\n".join([header, *rows, ""]))
+    with create_campaign(tmp_path, table, objective="manual:IC50") as campaign:
+        assert [trial.operators.get("IC50") for trial in campaign.trials] == [">", None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("smiles,pIC50,IC50 (nM),relation\nCCO,5.0,10000,>\nCCN,6.0,1000,=\n", "of which values"),
+        ("smiles,trend,pIC50\nCCO,<,5.0\nCCN,>,6.0\n", "of which values"),
+        ("smiles,standard_relation,pIC50\nCCO,>,5\nCCN,about,6\n", "is 'about'"),
+        ("smiles,pIC50,error (%)\nCCO,5.0,3\n", "seems to be relative"),
+        ("smiles;pIC50\nCCO;1.500\nCCN;250\n", "either 1.500 or 1500"),
+    ],
+)
+def test_create_from_a_doubtful_table_raises(tmp_path: Path, text: str, reason: str) -> None:
+    table = write(tmp_path / "m.csv", text)
+    with pytest.raises(DataError, match=reason):
+        create_campaign(tmp_path, table)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "smiles,measured pIC50,pIC50 (predicted)\nCCO,5.0,6\n",
+        "smiles,mean pIC50,pIC50 [SD]\nCCO,5.0,6\n",
+    ],
+)
+def test_create_takes_no_other_quantity_for_the_value(tmp_path: Path, text: str) -> None:
+    table = write(tmp_path / "m.csv", text)
+    with (
+        pytest.warns(MolvaeWarning, match="value-column"),
+        create_campaign(tmp_path, table) as campaign,
+    ):
+        assert campaign.trials[0].values == {}
+
+
+def test_create_leaves_the_operators_of_another_column(tmp_path: Path) -> None:
+    rows = "CCO,>,10000,\nCCN,=,1000,6.0\n"
+    head = "smiles,standard_relation,standard_value,pchembl_value\n"
+    table = write(tmp_path / "m.csv", head + rows)
+    with create_campaign(tmp_path, table, value_column="pchembl_value") as campaign:
+        assert [trial.values for trial in campaign.trials] == [{}, {"pIC50": 6.0}]
+
+
 def test_create_with_ambiguous_operator_column_raises(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles,relation,a,b\nCCO,<,5,6\n")
     with pytest.raises(DataError, match="of which values are the operators in 'relation'"):
