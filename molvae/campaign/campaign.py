@@ -207,15 +207,16 @@ class Campaign(CampaignView):
     ) -> list[int]:
         """Write the outcomes of many trials, all or none; arguments by id, errors as for `tell`.
 
-        A DataFrame has the ids in a column `id` or its index, and a column for each measured value.
-        As in a file, its missing values are not known yet: without a message such a trial stays
-        pending, with one it has failed. The same outcome may be told again.
+        A DataFrame has the ids in a column `id` or its index, and a column for each measured value;
+        `message`, NAME_operator, NAME_error and NAME_replicates are read, too. As in a file, its
+        missing values are not known yet: without a message such a trial stays pending, with one it
+        has failed. The same outcome may be told again.
 
         Returns:
             Ids of the trials that had no outcome before.
         """
-        errors, messages, notes = errors or {}, messages or {}, notes or {}
-        told = values_by_trial(self, values, messages)
+        errors, messages, notes = dict(errors or {}), dict(messages or {}), notes or {}
+        told = values_by_trial(self, values, errors, messages)
         problems = self._problem_of(list(told))
         outcomes = {
             trial: parse_outcome(
@@ -277,13 +278,14 @@ class Campaign(CampaignView):
         """
         from molvae.campaign.corrections import corrected, with_replicates
 
-        told = values_by_trial(self, values, messages)
+        errors, messages = dict(errors or {}), dict(messages)
+        told = values_by_trial(self, values, errors, messages)
         if lacking := [id_ for id_ in told if not add and not str(messages.get(id_) or "").strip()]:
             raise ConfigError(
                 f"a correction needs its reason as a message (trial {lacking[0]}): it stays in the "
                 "file beside both values"
             )
-        about = {"errors": errors or {}, "messages": messages, "notes": notes or {}}
+        about = {"errors": errors, "messages": messages, "notes": notes or {}}
         outcomes = (with_replicates if add else corrected)(self, told, **about)
         return self._storage.replace(self._completed(outcomes))
 

@@ -11,7 +11,13 @@ from molvae.chem.workbooks import frame_rows, is_frame
 from molvae.config import is_list, whole_number
 from molvae.errors import DataError, require, warn
 from molvae.objectives.parsing import all_told_names
-from molvae.objectives.trial_columns import COLUMNS, DERIVED_COLUMNS, REASON_COLUMNS
+from molvae.objectives.trial_columns import (
+    COLUMNS,
+    DERIVED_COLUMNS,
+    PREDICTION_COLUMNS,
+    REASON_COLUMNS,
+    VALUE_COLUMNS,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,23 +26,23 @@ if TYPE_CHECKING:
 
 
 def values_by_trial(
-    campaign: CampaignView, values: Any, messages: Mapping[int, str]
+    campaign: CampaignView, values: Any, errors: dict[int, Any], messages: dict[int, str]
 ) -> dict[int, Any]:
     """Values by the ids of trials: of a mapping, a Series, or the rows of a DataFrame.
 
     What is missing in a table is not known yet, as in a file: without a message for its trial, such
-    a row is left out. Columns of a DataFrame that hold no values are passed over, with a warning
-    if they are none of an exported table.
+    a row is left out. Standard errors and messages of a DataFrame are added to those given; columns
+    that are no part of an exported table are passed over, with a warning.
 
     Raises:
         ConfigError: No such container, or an id that is no whole number or comes twice.
         DataError: A row of a DataFrame has another molecule than its trial.
     """
-    if is_frame(values):
-        names = all_told_names(campaign.problem)
-        if any(name in names for name in values.columns):
-            _check_molecules(values, {trial.id: trial.smiles for trial in campaign.trials})
-            values = _with_values_only(values, names)
+    names = all_told_names(campaign.problem)
+    beside: tuple[str, ...] = ()
+    if is_frame(values) and any(name in names for name in values.columns):
+        _check_molecules(values, {trial.id: trial.smiles for trial in campaign.trials})
+        values, beside = _without_others(values, names)
     require(
         hasattr(values, "items"),
         f"values must be a mapping from ids of trials to values, got {values!r}",
@@ -49,6 +55,14 @@ def values_by_trial(
             f"trial {id_} is there twice; put several values of a trial into one list",
         )
         seen.add(id_)
+        if beside:
+            about = {name: value.pop(name) for name in beside}
+            about = {name: cell for name, cell in about.items() if not _is_missing(cell)}
+            if text := about.get("message"):
+                messages.setdefault(id_, str(text))
+            value, own = _with_signs(value, about)
+            if own and id_ not in errors:
+                errors[id_] = own
         if not is_table or messages.get(id_) or not _is_missing(value):
             found[id_] = value
     return found
@@ -63,16 +77,36 @@ def _check_molecules(frame: pd.DataFrame, molecules: Mapping[int, str]) -> None:
             )
 
 
-def _with_values_only(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The ids and the columns of values; a warning of columns that a person added."""
-    more = [name for name in frame.columns if name not in {ID_COLUMN, *names}]
+def _without_others(
+    frame: pd.DataFrame, names: Sequence[str]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The columns that tell something, and those of them that stand beside the values.
+
+    A warning names columns that a person added, which tell nothing.
+    """
+    told = {f"{name}_{kind}" for name in names for kind in VALUE_COLUMNS}
+    beside = tuple(name for name in frame.columns if name in {*told, "message"})
+    others = [one for one in frame.columns if one not in {ID_COLUMN, *names, *beside}]
     exported = {*COLUMNS, *DERIVED_COLUMNS, *REASON_COLUMNS}
-    beside = tuple(f"{name}_" for name in names)
-    if added := [
-        one for one in map(str, more) if one not in exported if not one.startswith(beside)
-    ]:
+    exported |= {f"{name}_{kind}" for name in names for kind in PREDICTION_COLUMNS}
+    if added := [str(one) for one in others if one not in exported]:
         warn(f"columns {', '.join(added)} of the DataFrame hold no value; tell them as notes")
-    return frame.drop(columns=more)
+    return frame.drop(columns=others), beside
+
+
+def _with_signs(
+    values: Mapping[str, Any], about: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Values as limits and replicates where the columns beside them say so, and their errors."""
+    found, errors = dict(values), dict[str, float]()
+    for name, value in values.items():
+        if replicates := about.get(f"{name}_replicates"):
+            found[name] = [float(one) for one in str(replicates).split(";")]
+        elif (sign := about.get(f"{name}_operator", "=")) != "=" and not _is_missing(value):
+            found[name] = f"{sign}{value}"
+        elif (error := about.get(f"{name}_error")) is not None:
+            errors[name] = error
+    return found, errors
 
 
 def _is_missing(value: Any) -> bool:

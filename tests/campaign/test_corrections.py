@@ -276,6 +276,23 @@ def test_tell_all_of_a_data_frame_passes_over_columns_without_values(tmp_path: P
             campaign.correct_all(table.drop(columns="who"), messages=dict.fromkeys([1, 2], "typo"))
 
 
+def test_tell_all_of_an_exported_table_tells_the_same_outcomes(tmp_path: Path) -> None:
+    tables = []
+    for name in ("a.db", "b.db"):
+        with Campaign.create(
+            tmp_path / name, ToySpace(), objective="manual:y", start=START[:4], strategy="random"
+        ) as campaign:
+            if tables:
+                assert campaign.tell_all(tables[0]) == [1, 2, 3, 4]
+            else:
+                campaign.tell(1, "<5")
+                campaign.tell(2, None, "did not dissolve")
+                campaign.tell(3, 4.0, error=0.3)
+                campaign.tell(4, [5, 6])
+            tables.append(campaign.table().drop(columns=["asked_at", "told_at"]))
+    pd.testing.assert_frame_equal(*tables)
+
+
 def test_tell_all_leaves_blank_cells_of_a_data_frame_pending(tmp_path: Path) -> None:
     with Campaign.create(
         tmp_path / "c.db", ToySpace(), objective="manual:y", start=START[:4], strategy="random"
