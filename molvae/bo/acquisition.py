@@ -54,7 +54,7 @@ def own_numbers(made: Any, source: str, shape: tuple[int, ...]) -> Tensor:
     """Numbers that own code returned as float64, -1 in `shape` for any number of them.
 
     Raises:
-        CampaignError: They are no numbers, or of another shape.
+        CampaignError: They are no numbers, NaN, or of another shape.
     """
     try:
         numbers = torch.as_tensor(made, dtype=torch.float64)
@@ -66,6 +66,8 @@ def own_numbers(made: Any, source: str, shape: tuple[int, ...]) -> Tensor:
         raise CampaignError(
             f"{source} returned numbers of shape {tuple(numbers.shape)}; expected {wanted}"
         )
+    if numbers.isnan().any():
+        raise CampaignError(f"{source} returned NaN; every molecule needs a number")
     return numbers
 
 

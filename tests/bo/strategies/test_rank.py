@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -208,6 +208,33 @@ def test_rank_maximizes_an_acquisition_function_of_a_user() -> None:
         )
 
     assert mean(ExpectedImprovement()) > mean(Smallest())
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (lambda mean: mean[:1], r"shape \(1,\)"),
+        (lambda mean: mean[:, None], r"shape \(20, 1\)"),
+        (lambda mean: mean * torch.nan, "NaN"),
+        (lambda mean: None, "not numbers"),
+    ],
+)
+def test_rank_with_wrong_acquisition_values_raises(
+    answer: Callable[[Tensor], Any], reason: str
+) -> None:
+    class Own:
+        def values(self, mean: Tensor, std: Tensor, *, best: float, kappa: float) -> Any:
+            return answer(mean)
+
+    strategy = dataclasses.replace(SMALL, acquisition=Own())
+    with pytest.raises(CampaignError, match=reason):
+        strategy.propose(toy_observations(20), ToySpace(), 3, seed=0)
+
+
+def test_rank_with_a_surrogate_that_is_no_model_raises() -> None:
+    strategy = dataclasses.replace(SMALL, surrogate=lambda x, y, noise: None)
+    with pytest.raises(CampaignError, match="has a method posterior"):
+        strategy.propose(toy_observations(20), ToySpace(), 3, seed=0)
 
 
 def test_rank_parts_of_a_user_by_name_equal_objects() -> None:
