@@ -192,7 +192,7 @@ def parse_outcome(
     require(not isinstance(value, Mapping) or bool(value), f"there is no value; {missing}")
     found = dict[str, Sequence[float | Censored]]()
     for name, of in _by_name(value, problem).items():
-        found[name] = [_measurement(one) for one in (of if is_list(of) else [of])]
+        found[name] = measurements(of)
         require(bool(found[name]), f"there is no value of {name}; {missing}")
     known = combined(found)
     values, replicates = known.values, known.replicates
@@ -239,7 +239,7 @@ def combined(found: Mapping[str, Sequence[float | Censored]]) -> Outcome:
         if len(numbers) > 1:
             replicates[name] = numbers
         if limits and (numbers or len(limits) > 1):
-            notes[f"limits of {name}"] = "; ".join(map(str, limits))
+            notes[limits_note(name)] = "; ".join(map(str, limits))
     return Outcome(
         complete=len(values) == len(found),
         values=values,
@@ -248,6 +248,11 @@ def combined(found: Mapping[str, Sequence[float | Censored]]) -> Outcome:
         replicates=replicates,
         notes=notes,
     )
+
+
+def limits_note(name: str) -> str:
+    """Name of the note with the limits of a value."""
+    return f"limits of {name}"
 
 
 def with_computed(
@@ -326,6 +331,11 @@ def _by_name(value: Any, problem: OptimizationProblem) -> dict[str, Any]:
         if name not in problem.names:
             raise UnknownNameError("value", str(name), problem.names)
     return dict(value)
+
+
+def measurements(value: Any) -> list[float | Censored]:
+    """The measurements that a value holds, one or several; NaN: it failed."""
+    return [_measurement(one) for one in (value if is_list(value) else [value])]
 
 
 def _measurement(value: object) -> float | Censored:
