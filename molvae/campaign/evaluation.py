@@ -25,11 +25,13 @@ from molvae.config import is_list
 from molvae.errors import (
     CampaignError,
     ConfigError,
+    DataError,
     MachineError,
     ObjectiveError,
     UnknownNameError,
     described,
     encodable,
+    listed,
     message_of,
     one_line,
     require,
@@ -248,6 +250,23 @@ def combined(found: Mapping[str, Sequence[float | Censored]]) -> Outcome:
         replicates=replicates,
         notes=notes,
     )
+
+
+def check_complete(
+    problems: Mapping[int, OptimizationProblem],
+    rows: Mapping[int, Mapping[str, Any]],
+    messages: Mapping[int, str],
+) -> None:
+    """Refuse rows of a DataFrame with some of the values only, where no message says why."""
+    lacking = []
+    for id_, row in rows.items():
+        of = {name: measurements(row[name]) for name in told_names(problems[id_]) if name in row}
+        blank = [name for name, several in of.items() if all(one != one for one in several)]
+        if blank and len(blank) < len(of) and not messages.get(id_):
+            lacking.append(f"{', '.join(blank)} of trial {id_} is missing")
+    if lacking:
+        advice = "fill it in, or give the trial a message if it could not be measured"
+        raise DataError(f"nothing was written: {listed(lacking, advice)}")
 
 
 def limits_note(name: str) -> str:

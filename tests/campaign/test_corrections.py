@@ -322,3 +322,15 @@ def test_add_replicates_of_limits_and_texts_keeps_all_that_was_told(tmp_path: Pa
         assert "limits of y" not in trial.notes
         with pytest.raises(CampaignError, match="adds nothing"):
             campaign.add_replicates(1, float("nan"))
+
+
+def test_tell_all_of_a_half_filled_row_raises_and_leaves_it_pending(tmp_path: Path) -> None:
+    goals = ["manual:a", "manual:b"]
+    with Campaign.create(tmp_path / "c.db", ToySpace(), objective=goals, start=START[:3]) as c:
+        table = pd.DataFrame({"id": [1, 2], "a": [5.0, 6.0], "b": [None, 7.0]})
+        with pytest.raises(DataError, match="b of trial 1 is missing"):
+            c.tell_all(table)
+        assert [trial.status for trial in c.trials] == ["pending"] * 3
+        assert c.tell_all(table, messages={1: "did not dissolve"}) == [1, 2]
+        assert c.tell_all({3: {"a": 5.0, "b": None}}) == [3]
+        assert [trial.status for trial in c.trials] == ["failed", "complete", "failed"]
