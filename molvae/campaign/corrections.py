@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from molvae.bo.origins import ADDED
 from molvae.campaign.creation import percentiles_of
 from molvae.campaign.evaluation import limits_note, measurements, parse_outcome, with_computed
-from molvae.campaign.initial_design import InitialDesign, build_initial_design
+from molvae.campaign.initial_design import InitialDesign, build_initial_design, listed_molecules
 from molvae.campaign.start_rows import StartRow
 from molvae.campaign.trial import NewTrial, Outcome, Trial
 from molvae.chem.values import Censored
@@ -130,7 +130,7 @@ def added(
     names = told_names(campaign.problem)
     is_table = isinstance(molecules, str | Path) or is_frame(molecules)
     if not is_table:
-        molecules = [str(one) for one in molecules]
+        molecules = [*map(str, listed_molecules(molecules, "smiles"))]
     settings: dict[str, Any] = {
         "skip_invalid": campaign.config.skip_invalid,
         "standardize": campaign.config.standardize if is_table else False,

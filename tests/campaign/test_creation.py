@@ -10,7 +10,7 @@ import pytest
 from molvae.bo.strategies.random import Random
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.same_settings import check_same_settings
-from molvae.errors import CampaignError
+from molvae.errors import CampaignError, ConfigError
 from molvae.objectives.problem import Constraint
 from tests.toys import ToySpace
 
@@ -63,3 +63,12 @@ def test_check_same_settings_with_other_reading_of_the_start_raises(tmp_path: Pa
                 check_same_settings(campaign, {name: other})
         campaign.metadata["config"].pop("standardize")  # as in older files
         check_same_settings(campaign, {"standardize": False})
+
+
+def test_create_takes_an_iterator_of_molecules_and_refuses_a_set(tmp_path: Path) -> None:
+    molecules = ToySpace().molecules[:3]
+    with pytest.raises(ConfigError, match="start is a set"):
+        Campaign.create(tmp_path / "c.db", ToySpace(), objective="qed", start=set(molecules))  # type: ignore[arg-type]
+    several: Any = iter(molecules)
+    with Campaign.create(tmp_path / "c.db", ToySpace(), objective="qed", start=several) as campaign:
+        assert [trial.smiles for trial in campaign.trials] == molecules
