@@ -416,12 +416,12 @@ class CampaignConfig(RunLimits):
     """Continue although all values of the first batch are the same number."""
     skip_invalid: bool = field(default=False, metadata=RESUMABLE)
     """Leave out and count invalid initial molecules; otherwise the first one is an error."""
-    smiles_column: str | None = field(default=None, metadata=RESUMABLE)
+    smiles_column: str | None = None
     """Column of the molecules in the file of initial molecules; `smiles` in any case by default."""
-    value_column: str | None = field(default=None, metadata=RESUMABLE)
+    value_column: str | None = None
     """Column of the measured values in the file of initial molecules; by default `value` or the
     name of the objective, in any case and with or without a unit in brackets."""
-    standardize: bool | None = field(default=None, metadata=RESUMABLE)
+    standardize: bool | None = None
     """Take the parent molecules of the initial molecules: counter-ions and solvents are removed,
     charges neutralized, mixtures left out. By default if the file has measured values."""
 

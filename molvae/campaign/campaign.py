@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from molvae.campaign.creation import create_file, load_space
-from molvae.campaign.evaluation import parse_outcome, with_computed
+from molvae.campaign.evaluation import check_complete, parse_outcome, with_computed
 from molvae.campaign.history import (
     select_failed,
 )
@@ -21,6 +21,7 @@ from molvae.campaign.storage import Storage
 from molvae.campaign.told_values import values_by_trial
 from molvae.campaign.trial import Change, Outcome, Trial
 from molvae.campaign.view import CampaignView
+from molvae.chem.workbooks import is_frame
 from molvae.config import CampaignConfig, RunLimits, whole_number
 from molvae.errors import ConfigError
 from molvae.objectives.parsing import told_names
@@ -218,6 +219,7 @@ class Campaign(CampaignView):
         errors, messages, notes = dict(errors or {}), dict(messages or {}), notes or {}
         told = values_by_trial(self, values, errors, messages)
         problems = self._problem_of(list(told))
+        check_complete(problems, told if is_frame(values) else {}, messages)
         outcomes = {
             trial: parse_outcome(
                 problems[trial],

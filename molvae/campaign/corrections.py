@@ -8,17 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from molvae.bo.origins import ADDED
 from molvae.campaign.creation import percentiles_of
-from molvae.campaign.evaluation import parse_outcome, with_computed
-from molvae.campaign.initial_design import InitialDesign, build_initial_design
+from molvae.campaign.evaluation import limits_note, measurements, parse_outcome, with_computed
+from molvae.campaign.initial_design import InitialDesign, build_initial_design, listed_molecules
 from molvae.campaign.start_rows import StartRow
 from molvae.campaign.trial import NewTrial, Outcome, Trial
 from molvae.chem.values import Censored
 from molvae.chem.workbooks import is_frame
-from molvae.errors import CampaignError, listed, require
+from molvae.errors import CampaignError, ConfigError, listed, require
 from molvae.objectives.parsing import told_names
 
 if TYPE_CHECKING:
@@ -28,39 +26,64 @@ if TYPE_CHECKING:
 def corrected(
     campaign: Campaign, values: Mapping[int, Any], **about: Mapping[int, Any]
 ) -> dict[int, Outcome]:
-    """Outcomes that replace earlier ones; their notes stay, unless new ones have the same name."""
+    """Outcomes that replace earlier ones.
+
+    Earlier notes stay, unless new ones have the same name or they are limits that were replaced.
+    """
     trials = {trial.id: trial for trial in campaign.trials}
     outcomes = {}
     for id_, value in values.items():
-        kept = trials[id_].notes if id_ in trials else {}
-        outcomes[id_] = parse_outcome(
-            campaign.problem.at(trials[id_].fidelity if id_ in trials else ""),
+        kept, problem = dict[str, str](), campaign.problem
+        if (trial := trials.get(id_)) is not None:
+            problem = problem.at(trial.fidelity)
+            replaced = {limits_note(n) for n in told_names(problem) if _noted_limits(trial, n)}
+            kept = {name: text for name, text in trial.notes.items() if name not in replaced}
+        outcome = parse_outcome(
+            problem,
             value,
             error=about["errors"].get(id_),
-            notes={**kept, **about["notes"].get(id_, {})},
+            notes=about["notes"].get(id_),
             message=about["messages"].get(id_, ""),
         )
+        outcomes[id_] = replace(outcome, notes={**kept, **outcome.notes})
     return outcomes
 
 
 def with_replicates(
     campaign: Campaign, values: Mapping[int, Any], **about: Mapping[int, Any]
 ) -> dict[int, Outcome]:
-    """Outcomes with further measurements beside the earlier ones."""
+    """Outcomes with further measurements beside the earlier ones.
+
+    The standard error of a single value stays; beside several, from which one is computed, it is a
+    note.
+    """
     trials = {trial.id: trial for trial in campaign.trials}
     everything, problems = dict[int, Any](), list[str]()
+    errors, notes = dict(about["errors"]), dict(about["notes"])
     for id_, value in values.items():
         trial = trials.get(id_)
         if trial is None or trial.status != "complete":
             problems.append(f"trial {id_} {_why_nothing_to_add_to(trial)}")
             continue
         names = told_names(campaign.problem.at(trial.fidelity))
-        new = value if isinstance(value, Mapping) else {names[0]: value}
-        everything[id_] = {
-            name: [*_measurements(trial, name), *_several(new.get(name))] for name in names
-        }
+        given = value if isinstance(value, Mapping) else {names[0]: value}
+        new = {name: [one for one in measurements(given.get(name)) if one == one] for name in names}
+        if not any(new.values()):
+            problems.append(
+                f"trial {id_} gets no further value, and a failed measurement adds nothing: leave "
+                "it out, or make the trial a failure (molvae tell --correct)"
+            )
+            continue
+        everything[id_] = {name: [*_measurements(trial, name), *new[name]] for name in names}
+        own = {n: e for n, e in trial.errors.items() if n in names and n not in trial.replicates}
+        single = {n: e for n, e in own.items() if not any(isinstance(v, float) for v in new[n])}
+        if errors.get(id_) is None or isinstance(errors[id_], Mapping):
+            errors[id_] = {**single, **(errors.get(id_) or {})} or None
+        noted = {f"standard error of {n}": str(e) for n, e in own.items() if n not in single}
+        notes[id_] = {**noted, **(notes.get(id_) or {})}
     if problems:
         raise CampaignError(f"nothing was written: {listed(problems)}")
+    about = {**about, "errors": errors, "notes": notes}
     return corrected(campaign, everything, **about)
 
 
@@ -73,17 +96,20 @@ def _why_nothing_to_add_to(trial: Trial | None) -> str:
 
 
 def _measurements(trial: Trial, name: str) -> Sequence[float | Censored]:
-    """Measurements of a complete trial: replicates, a value, or a limit."""
-    value = trial.values[name]
+    """Measurements of a complete trial: replicates or a value, and limits."""
+    value, limits = trial.values[name], _noted_limits(trial, name)
     if name in trial.operators:
-        return [Censored(trial.operators[name], value)]
-    return trial.replicates.get(name, [value])
+        return limits or [Censored(trial.operators[name], value)]
+    return [*trial.replicates.get(name, [value]), *limits]
 
 
-def _several(value: Any) -> list[Any]:
-    if value is None:
+def _noted_limits(trial: Trial, name: str) -> list[Censored]:
+    """The limits of a value that `combined` noted."""
+    try:
+        found = measurements(trial.notes.get(limits_note(name), "").split(";"))
+    except ConfigError:  # a person's note
         return []
-    return list(value) if isinstance(value, Sequence | np.ndarray) else [value]
+    return [one for one in found if isinstance(one, Censored)]
 
 
 def added(
@@ -104,7 +130,7 @@ def added(
     names = told_names(campaign.problem)
     is_table = isinstance(molecules, str | Path) or is_frame(molecules)
     if not is_table:
-        molecules = [str(one) for one in molecules]
+        molecules = [*map(str, listed_molecules(molecules, "smiles"))]
     settings: dict[str, Any] = {
         "skip_invalid": campaign.config.skip_invalid,
         "standardize": campaign.config.standardize if is_table else False,

@@ -24,6 +24,7 @@ from molvae.campaign.initial_design import (
     at_fidelities,
     build_initial_design,
     generated_design,
+    listed_molecules,
 )
 from molvae.campaign.proposal_check import core_to_keep, plausibility_of
 from molvae.campaign.proposing import is_series, keeping_space
@@ -311,8 +312,9 @@ def _start(start: Any) -> Any:
     if is_frame(start):
         return start
     if not isinstance(start, str | Path) and is_list(start):
-        require(len(start) > 0, "start is an empty list; leave it out, or give 0 for no molecules")
-        return list(cast("Sequence[str]", start))
+        found = listed_molecules(start, "start")
+        require(bool(found), "start is an empty list; leave it out, or give 0 for no molecules")
+        return found
     return start if isinstance(start, str | Path) else whole_number(start, "start", least=0)
 
 

@@ -25,11 +25,13 @@ from molvae.config import is_list
 from molvae.errors import (
     CampaignError,
     ConfigError,
+    DataError,
     MachineError,
     ObjectiveError,
     UnknownNameError,
     described,
     encodable,
+    listed,
     message_of,
     one_line,
     require,
@@ -192,7 +194,7 @@ def parse_outcome(
     require(not isinstance(value, Mapping) or bool(value), f"there is no value; {missing}")
     found = dict[str, Sequence[float | Censored]]()
     for name, of in _by_name(value, problem).items():
-        found[name] = [_measurement(one) for one in (of if is_list(of) else [of])]
+        found[name] = measurements(of)
         require(bool(found[name]), f"there is no value of {name}; {missing}")
     known = combined(found)
     values, replicates = known.values, known.replicates
@@ -239,7 +241,7 @@ def combined(found: Mapping[str, Sequence[float | Censored]]) -> Outcome:
         if len(numbers) > 1:
             replicates[name] = numbers
         if limits and (numbers or len(limits) > 1):
-            notes[f"limits of {name}"] = "; ".join(map(str, limits))
+            notes[limits_note(name)] = "; ".join(map(str, limits))
     return Outcome(
         complete=len(values) == len(found),
         values=values,
@@ -248,6 +250,28 @@ def combined(found: Mapping[str, Sequence[float | Censored]]) -> Outcome:
         replicates=replicates,
         notes=notes,
     )
+
+
+def check_complete(
+    problems: Mapping[int, OptimizationProblem],
+    rows: Mapping[int, Mapping[str, Any]],
+    messages: Mapping[int, str],
+) -> None:
+    """Refuse rows of a DataFrame with some of the values only, where no message says why."""
+    lacking = []
+    for id_, row in rows.items():
+        of = {name: measurements(row[name]) for name in told_names(problems[id_]) if name in row}
+        blank = [name for name, several in of.items() if all(one != one for one in several)]
+        if blank and len(blank) < len(of) and not messages.get(id_):
+            lacking.append(f"{', '.join(blank)} of trial {id_} is missing")
+    if lacking:
+        advice = "fill it in, or give the trial a message if it could not be measured"
+        raise DataError(f"nothing was written: {listed(lacking, advice)}")
+
+
+def limits_note(name: str) -> str:
+    """Name of the note with the limits of a value."""
+    return f"limits of {name}"
 
 
 def with_computed(
@@ -326,6 +350,11 @@ def _by_name(value: Any, problem: OptimizationProblem) -> dict[str, Any]:
         if name not in problem.names:
             raise UnknownNameError("value", str(name), problem.names)
     return dict(value)
+
+
+def measurements(value: Any) -> list[float | Censored]:
+    """The measurements that a value holds, one or several; NaN: it failed."""
+    return [_measurement(one) for one in (value if is_list(value) else [value])]
 
 
 def _measurement(value: object) -> float | Censored:

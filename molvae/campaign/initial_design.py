@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
@@ -102,6 +102,15 @@ def build_initial_design(
     if standardize is None:
         standardize = any(one.values for one in given)
     return _given(given, space, names, skip_invalid=skip_invalid, standardize=standardize)
+
+
+def listed_molecules(molecules: Iterable[str], name: str) -> list[str]:
+    """Molecules as a list; a set has no order, so that a seed would not repeat a campaign."""
+    require(
+        not isinstance(molecules, set | frozenset),
+        f"{name} is a set, which has no order; give a list of SMILES, such as sorted({name})",
+    )
+    return list(molecules)
 
 
 def _given(

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 OBJECTIVE_SETTINGS = ("objective", "command", "pattern", "direction", "name", "unit", "cost")
 """Settings that together make the objectives."""
 
+READING_SETTINGS = ("smiles_column", "value_column", "standardize")
+"""Settings of the starting file, which older campaign files do not hold."""
+
 
 def check_same_settings(campaign: Campaign, settings: Mapping[str, Any]) -> None:
     """Refuse settings that differ from a campaign's; those that may change are not compared.
@@ -60,6 +63,7 @@ def check_same_settings(campaign: Campaign, settings: Mapping[str, Any]) -> None
             different[name] = _text(getattr(kept, name)) or "none"
     skip = {*resumable_fields(CampaignConfig), *OBJECTIVE_SETTINGS, "constraints", "fidelities"}
     skip |= set() if isinstance(kept.start, int) else {"dataset"}
+    skip |= {*READING_SETTINGS} - {*campaign.metadata.get("config", ())}
     for name, value in given.items():
         if name not in skip and not _same(campaign, name, value):
             different[name] = getattr(kept, name)

@@ -274,7 +274,8 @@ class Storage:
             if problems:
                 raise CampaignError(f"nothing was written: {listed(problems)}")
             for id_, outcome in outcomes.items():
-                if not trials[id_].agrees_with(outcome):
+                trial = trials[id_]
+                if not trial.agrees_with(outcome) or dict(outcome.notes) != dict(trial.notes):
                     self._insert_outcome(id_, outcome)
         return self.trials(list(outcomes))
 

@@ -160,6 +160,9 @@ class MeasuredRow:
     message: str
     notes: dict[str, str]
     """Cells of other columns by the column's name."""
+    blank: tuple[str, ...] = ()
+    """Names of the values that are not known yet, unless the row says that the trial failed."""
+    where: str = ""
 
 
 def read_measurements(
@@ -237,8 +240,12 @@ def read_measurements(
             table.problem(line, f"trial {id_} is not in the campaign")
         elif own and drawings is not None and cells[drawings].lower() not in (*MISSING_TEXTS, "?"):
             _check_molecule(table, line, id_, cells[drawings], own["smiles"])
+        blank = [name for name, place in places.items() if not cells[place].strip("; ")]
+        words = [cells[one] for one in (status,) if one is not None]
         row = MeasuredRow(
             id=id_,
+            blank=() if "failed" in words else tuple(blank),
+            where=table.where(line),
             values={name: without_failures(found.get(line, [])) for name, found in values.items()},
             errors={name: found[line] for name, found in errors.items() if line in found},
             message=_message(cells, message, places.values()),

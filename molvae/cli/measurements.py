@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from molvae.chem.measurements import parse_value
 from molvae.cli.campaign_output import open_campaign, pending_trials, print_start_rows, say_notes
-from molvae.cli.inputs import read_measurements
+from molvae.cli.inputs import MeasuredRow, read_measurements
 from molvae.cli.shared_flags import CampaignFile, Verbose
 from molvae.cli.terminal import InFile, Signed, Switch, print_table, say
 from molvae.errors import DataError, listed, require, shown
@@ -96,6 +96,8 @@ def tell(
                 row.id: {name: row.values[name] for name in own[row.id] if name in row.values}
                 for row in rows
             }
+            if not add:
+                _check_complete(rows, values, correct=correct)
             _ask_back(campaign, values, yes=yes)
             messages = {row.id: row.message or message for row in rows}
             errors = {row.id: row.errors for row in rows}
@@ -142,6 +144,23 @@ def _by_trial(outcomes: Sequence[str]) -> dict[int, Any]:
         advice = "give pairs of an id and a value, or --file with columns id and value"
         raise DataError(f"nothing was written: {listed(problems, advice)}")
     return found
+
+
+def _check_complete(
+    rows: Sequence[MeasuredRow], values: Mapping[int, Mapping[str, Any]], *, correct: bool
+) -> None:
+    """Refuse rows with some of the values only, where a message does not say why."""
+    lacking = []
+    for row in rows:
+        own = values[row.id]
+        blank = [name for name in own if name in row.blank]
+        known = [name for name, of in own.items() if of is not None]
+        failed = len(blank) + len(known) < len(own) or (row.message and not correct)
+        if blank and known and not failed:
+            lacking.append(f"{row.where}: {', '.join(blank)} of trial {row.id} is missing")
+    if lacking:
+        advice = "fill it in, or write failed if it could not be measured"
+        raise DataError(f"nothing was written: {listed(lacking, advice)}")
 
 
 def _ask_back(campaign: Campaign, values: Mapping[Any, Any], *, yes: bool) -> None:

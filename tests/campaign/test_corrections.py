@@ -323,3 +323,31 @@ def test_tell_all_of_a_table_with_an_id_twice_raises(tmp_path: Path) -> None:
             campaign.correct_all(twice, messages={1: "typo"})
         with pytest.raises(ConfigError, match="needs its reason"):
             campaign.correct(1, 2.0, None)  # type: ignore[arg-type]
+
+
+def test_add_replicates_of_limits_and_texts_keeps_all_that_was_told(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db") as campaign:
+        campaign.correct(1, 5.0, "measured with care", error=0.3, notes={"by": "Ada"})
+        campaign.add_replicates(1, "<4")
+        trial = campaign.add_replicates(1, "<3")
+        assert (trial.values, trial.errors) == ({"y": 5.0}, {"y": 0.3})
+        assert trial.notes == {"by": "Ada", "limits of y": "<4; <3"}
+        trial = campaign.add_replicates(1, "12")
+        assert trial.replicates == {"y": [5.0, 12.0]}
+        assert trial.notes["standard error of y"] == "0.3"
+        trial = campaign.correct(1, "2.5", "another well")
+        assert "limits of y" not in trial.notes
+        with pytest.raises(CampaignError, match="adds nothing"):
+            campaign.add_replicates(1, float("nan"))
+
+
+def test_tell_all_of_a_half_filled_row_raises_and_leaves_it_pending(tmp_path: Path) -> None:
+    goals = ["manual:a", "manual:b"]
+    with Campaign.create(tmp_path / "c.db", ToySpace(), objective=goals, start=START[:3]) as c:
+        table = pd.DataFrame({"id": [1, 2], "a": [5.0, 6.0], "b": [None, 7.0]})
+        with pytest.raises(DataError, match="b of trial 1 is missing"):
+            c.tell_all(table)
+        assert [trial.status for trial in c.trials] == ["pending"] * 3
+        assert c.tell_all(table, messages={1: "did not dissolve"}) == [1, 2]
+        assert c.tell_all({3: {"a": 5.0, "b": None}}) == [3]
+        assert [trial.status for trial in c.trials] == ["failed", "complete", "failed"]

@@ -9,6 +9,8 @@ import pytest
 
 from molvae.bo.strategies.random import Random
 from molvae.campaign.campaign import Campaign
+from molvae.campaign.same_settings import check_same_settings
+from molvae.errors import CampaignError, ConfigError
 from molvae.objectives.problem import Constraint
 from tests.toys import ToySpace
 
@@ -43,3 +45,30 @@ def test_create_accepts_a_strategy_class(tmp_path: Path) -> None:
     ) as campaign:
         campaign.run(4)
         assert [trial.origin for trial in campaign.trials] == ["start"] * 2 + ["random"] * 2
+
+
+def test_check_same_settings_with_other_reading_of_the_start_raises(tmp_path: Path) -> None:
+    (tmp_path / "start.csv").write_text(f"Structure,IC50\n{ToySpace().molecules[0]},5\n")
+    reading: dict[str, Any] = {"smiles_column": "Structure", "value_column": "IC50"}
+    with Campaign.create(
+        tmp_path / "c.db",
+        ToySpace(),
+        objective="manual:y",
+        start=tmp_path / "start.csv",
+        **reading,
+    ) as campaign:
+        check_same_settings(campaign, reading)
+        for name, other in {**dict.fromkeys(reading, "other"), "standardize": False}.items():
+            with pytest.raises(CampaignError, match=f"{name} .*, not {other}"):
+                check_same_settings(campaign, {name: other})
+        campaign.metadata["config"].pop("standardize")  # as in older files
+        check_same_settings(campaign, {"standardize": False})
+
+
+def test_create_takes_an_iterator_of_molecules_and_refuses_a_set(tmp_path: Path) -> None:
+    molecules = ToySpace().molecules[:3]
+    with pytest.raises(ConfigError, match="start is a set"):
+        Campaign.create(tmp_path / "c.db", ToySpace(), objective="qed", start=set(molecules))  # type: ignore[arg-type]
+    several: Any = iter(molecules)
+    with Campaign.create(tmp_path / "c.db", ToySpace(), objective="qed", start=several) as campaign:
+        assert [trial.smiles for trial in campaign.trials] == molecules

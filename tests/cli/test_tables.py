@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
+from molvae.campaign.campaign import Campaign
 from molvae.cli.tables import table_lines
 from tests.cli.conftest import Molvae
+from tests.toys import ToySpace
 
 LONG = "Fc1ccc(Nc2ncnc3cc(F)c(OCCCN4CCOCC4)cc23)cc1Cl"
 ASKED = ["id", "smiles", "percentile", "pIC50_predicted", "pIC50_low", "pIC50_high", "similarity",
@@ -46,3 +49,15 @@ def test_list_command_prints_one_kind_and_tsv_on_demand(
     plain = molvae("list", "models").out
     assert "\t" not in plain
     assert max(map(len, plain.splitlines())) <= 80
+
+
+def test_tell_of_a_half_filled_row_fails_and_leaves_it_pending(toy: Molvae) -> None:
+    Path("start.smi").write_text("\n".join(ToySpace().molecules[:3]))
+    words = ["--objective", "manual:a", "--objective", "manual:b", "--start", "start.smi"]
+    assert toy("ask", "c.db", "--create", "--space", "toy", *words).status == 0
+    Path("half.csv").write_text("id,a,b\n1,5,\n2,5,6\n")
+    toy("tell", "c.db", "--file", "half.csv").fails(1, "line 2", "b of trial 1 is missing")
+    Path("half.csv").write_text("id,a,b\n1,5,failed\n2,5,6\n3,,\n")
+    assert toy("tell", "c.db", "--file", "half.csv").status == 0
+    with Campaign.open("c.db") as campaign:
+        assert [trial.status for trial in campaign.trials] == ["failed", "complete", "pending"]
