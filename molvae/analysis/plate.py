@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from molvae._files import Kind, check_output, replacing
 from molvae.analysis.export import (
-    DRAWING_COLUMN,
     check_can_write_table,
     check_unedited,
     write_table,
@@ -24,7 +23,12 @@ from molvae.chem.text_files import fold
 from molvae.errors import CampaignError
 from molvae.objectives.parsing import all_told_names, told_names
 from molvae.objectives.problem import OptimizationProblem
-from molvae.objectives.trial_columns import FIDELITY_COLUMN, PREDICTION_COLUMNS, REASON_COLUMNS
+from molvae.objectives.trial_columns import (
+    DRAWING_COLUMN,
+    FIDELITY_COLUMN,
+    PREDICTION_COLUMNS,
+    REASON_COLUMNS,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
