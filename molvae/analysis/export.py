@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from molvae._files import Kind, check_output, head_of, replacing
 from molvae.errors import DataError, MolvaeError, shown, visible
+from molvae.objectives.trial_columns import DRAWING_COLUMN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,6 @@ ASK_COLUMNS = {"id", "smiles", "percentile"}  # columns of a plate that an earli
 PLATE_COLUMNS = {"id", "smiles", "origin", "percentile", "similarity", "findings"}
 """Columns of every plate, see `molvae.analysis.plate`."""
 DRAWING_PIXELS = (220, 150)  # pixels of a drawing in a workbook
-DRAWING_COLUMN = "structure"  # a column in which workbooks have drawings of the molecules
 TRIAL_COLUMNS = {"id", "smiles", "status", "origin", "asked_at"}
 """Columns of every table of all trials; an SDF lacks `told_at` where it is empty."""
 TABLE = Kind(name="a table of trials", is_own=lambda file: _is_of_trials(_columns(file)),

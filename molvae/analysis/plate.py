@@ -13,16 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 from molvae._files import Kind, check_output, replacing
 from molvae.analysis.export import (
-    DRAWING_COLUMN,
     check_can_write_table,
     check_unedited,
     write_table,
 )
 from molvae.campaign.history import reason_cells
+from molvae.chem.tables import without_unit
+from molvae.chem.text_files import fold
 from molvae.errors import CampaignError
 from molvae.objectives.parsing import all_told_names, told_names
 from molvae.objectives.problem import OptimizationProblem
-from molvae.objectives.trial_columns import FIDELITY_COLUMN, PREDICTION_COLUMNS, REASON_COLUMNS
+from molvae.objectives.trial_columns import (
+    DRAWING_COLUMN,
+    FIDELITY_COLUMN,
+    PREDICTION_COLUMNS,
+    REASON_COLUMNS,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,10 +66,15 @@ def ask_columns(problem: OptimizationProblem) -> list[str]:
 def plate_columns(problem: OptimizationProblem) -> list[str]:
     """Columns that plates have, but for those of values, of notes, and `id` and `smiles`."""
     beside = [f"{name}_{what}" for name in problem.measured for what in PREDICTION_COLUMNS]
-    taken = {name.lower() for name in problem.names}
-    known = [name for name in PLATE_PROPERTIES if name.lower() not in taken]
     beside += [FIDELITY_COLUMN] if problem.fidelities else []
+    known = computed_columns(problem)
     return [DRAWING_COLUMN, *beside, "origin", *REASON_COLUMNS, "percentile", *known]
+
+
+def computed_columns(problem: OptimizationProblem) -> list[str]:
+    """Properties that plates show: those that no value of the campaign has the name of."""
+    taken = {fold(without_unit(name)) for name in problem.value_names}
+    return [name for name in PLATE_PROPERTIES if fold(name) not in taken]
 
 
 def plate_table(
@@ -86,6 +97,7 @@ def plate_table(
     )
     fidelity = [FIDELITY_COLUMN] if problem.fidelities else []
     wanted = list(columns) or ["id", "smiles", *fidelity, *told, *beside]
+    taken = {fold(without_unit(name)) for name in (*wanted, DRAWING_COLUMN)}
     rows: list[dict[str, Any]] = []
     for trial in trials:
         own = {name: getattr(trial, name) for name in ("id", "smiles", "origin", "percentile")}
@@ -94,12 +106,13 @@ def plate_table(
         row |= {name: trial.values[name] for name in told if name in trial.values}
         row = {name: row[name] for name in wanted}
         if not columns:
-            row |= {name: text for name, text in trial.notes.items() if name not in row}
+            for name, text in trial.notes.items():  # a note may have any name
+                row[f"note_{name}" if fold(without_unit(name)) in taken else name] = text
         rows.append(row)
     table = pd.DataFrame(
         rows, columns=list(dict.fromkeys([*wanted, *(n for r in rows for n in r)]))
     )
-    if computed := [name for name in PLATE_PROPERTIES if name in wanted]:
+    if computed := [name for name in computed_columns(problem) if name in wanted]:
         smiles = [trial.smiles for trial in trials]
         table[computed] = score(smiles, computed, workers=1).round(3)
     return table
@@ -194,7 +207,7 @@ def render_plate(campaign: Campaign, trials: Sequence[Trial], *, form: str = "")
 
     problem = campaign.problem
     table = plate_table(campaign, trials)
-    properties = [name for name in PLATE_PROPERTIES if name in table.columns]
+    properties = computed_columns(problem)
     return (
         environment()
         .get_template("plate.html")

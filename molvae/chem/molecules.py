@@ -24,6 +24,9 @@ BEYOND_SMILES = re.compile(
 """Atoms with ten hydrogens, charges above 15, isotopes above 999, elements beyond 118: not SMILES,
 and RDKit misreads them, e.g. `[CH256]` as `[C]`, `[C+300]` as `[C+44]`, `[#264]` as `[O]`."""
 
+STEREO_GROUPS = re.compile(r"\s\|(?:[^|]*,)?[&o]\d+:\d")
+"""Groups of CXSMILES that stand for racemates (`&1:2`), or for unknown enantiomers (`o1:2`)."""
+
 Text = TypeVar("Text", str, str | None)
 
 MAY_CHANGE_AGAIN = re.compile(r"[@/\\]|\[H\]")
@@ -62,6 +65,11 @@ def _objection(text: str) -> str | None:
         return "the text is empty"
     if len(text) > MAX_SMILES_LENGTH:  # before anything looks at all of it
         return f"longer than {MAX_SMILES_LENGTH:,} characters"
+    if STEREO_GROUPS.search(text):
+        return (
+            "its groups of stereo centres stand for several stereoisomers; give one of these, or "
+            "leave the centres open"
+        )
     if len(text.split()) > 1:
         return "a SMILES holds no space; give the first word only"
     if not text.isascii():  # RDKit's own error would not be a text

@@ -29,6 +29,13 @@ KINDS = {
 }
 """Endings of file names by kind."""
 TABLE, LIST, SDF, WORKBOOK, PARQUET = KINDS
+NO_TABLES = {
+    "a page to look at": (".html", ".htm"),
+    "a document": (".pdf", ".docx", ".doc", ".odt", ".rtf", ".md"),
+    "JSON": (".json", ".jsonl", ".ndjson"),
+    "a picture": (".png", ".jpg", ".jpeg", ".svg"),
+}
+"""Endings of files that hold no table, by what they are."""
 UNREAD = {
     "record": "a campaign file; write its table with molvae export",
     "old workbook": "an Excel 97-2003 workbook, which is not read; save it as .xlsx or .csv",
@@ -59,6 +66,11 @@ def read_table(
     path = Path("" if str(source) == STDIN else str(source).lower())
     ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     expected = next((kind for kind, endings in KINDS.items() if ending in endings), None)
+    if other := next((what for what, endings in NO_TABLES.items() if ending in endings), None):
+        raise DataError(
+            f"{name} is {other}, not a table; fill in or save a .csv, .tsv, .xlsx or .sdf file, "
+            "and give that"
+        )
     text, kind = "", _binary_kind(data)
     if kind is None:
         text = decoded(data, name)

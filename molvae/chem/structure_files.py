@@ -16,6 +16,7 @@ from molvae.errors import InvalidMoleculeError, shown
 
 UNREADABLE_DRAWING = "unreadable-drawing"
 """Stands for the SMILES of a molecule block that RDKit cannot read; not valid SMILES."""
+_ONE = Chem.StereoGroupType.STEREO_ABSOLUTE
 _FIELD = re.compile(r">[^<]*<([^>]*)>")
 
 
@@ -39,7 +40,7 @@ def sdf_table(text: str, name: str) -> Table:
     columns = [field for field in header if field != own]
     table.header, table.is_drawn = [SMILES_COLUMN, *columns], own is None
     for line, drawn, fields in records:
-        smiles = fields.get(own or "", "") or drawn
+        smiles = drawn if "|" in drawn else fields.get(own or "", "") or drawn
         with suppress(InvalidMoleculeError):  # which are reported where molecules are parsed
             if drawn not in ("", UNREADABLE_DRAWING, smiles) and not is_drawing_of(drawn, smiles):
                 said = f"the drawing is {shown(drawn)}, but its field {own} says {shown(smiles)}"
@@ -89,13 +90,23 @@ def _divided(began: int, lines: list[str], table: Table) -> tuple[list[str], dic
 
 
 def smiles_of(block: list[str]) -> str:
-    """The SMILES of a molecule block; of an invalid molecule, SMILES that show the reason."""
+    """The SMILES of a molecule block; of an invalid molecule, SMILES that show the reason.
+
+    Of one with groups of stereo centres that stand for several stereoisomers, it is CXSMILES, which
+    is refused where molecules are parsed.
+    """
     with rdBase.BlockLogs():
         for sanitize in (True, False):
             try:
                 mol = Chem.MolFromMolBlock("\n".join(block), sanitize=sanitize)
                 if mol is not None:
-                    return Chem.MolToSmiles(mol)
+                    groups = Chem.CXSmilesFields.CX_ENHANCEDSTEREO
+                    several = {one.GetGroupType() for one in mol.GetStereoGroups()} - {_ONE}
+                    return (
+                        Chem.MolToCXSmiles(mol, Chem.SmilesWriteParams(), groups)
+                        if several
+                        else Chem.MolToSmiles(mol)
+                    )
             except Exception:  # RDKit raises various errors on damaged blocks
                 continue
     return UNREADABLE_DRAWING

@@ -19,15 +19,7 @@ from molvae.errors import CampaignError, ConfigError, UnknownNameError, encodabl
 from molvae.objectives.computing import is_cheap, name_of
 from molvae.objectives.problem import Combine, Constraint, Objective, OptimizationProblem, interval
 from molvae.objectives.program import COMMAND_PREFIX, Program
-from molvae.objectives.trial_columns import (
-    COLUMNS,
-    DERIVED_COLUMNS,
-    EARLIER_FAILURES_COLUMN,
-    FIDELITY_COLUMN,
-    PREDICTION_COLUMNS,
-    REASON_COLUMNS,
-    VALUE_COLUMNS,
-)
+from molvae.objectives.trial_columns import check_names
 
 if TYPE_CHECKING:
     from molvae.objectives.scoring import ScoringFunction
@@ -127,7 +119,7 @@ def parse_problem(
     kept = [make_part(Constraint, parse_constraint(one), campaign_file) for one in constraints]
     lower = [make_part(Objective, parse_objective(one), campaign_file) for one in fidelities]
     parts = [*made, *kept, *lower]
-    _check_names([part.name for part, _ in parts])
+    check_names([part.name for part, _ in parts])
     require(
         bool(lower) or all(one.cost == 1 for one, _ in made),
         "a cost compares the objective with lower fidelities; give one of these, or leave it out",
@@ -418,17 +410,11 @@ def runs_code(spec: str) -> bool:
     return ":" in spec and not known
 
 
-def _check_names(names: Sequence[str]) -> None:
-    """Refuse names that would hide a column of tables."""
-    derived = DERIVED_COLUMNS if len(names) > 1 else {}
-    beside = {f"{n}_{what}" for n in names for what in (*VALUE_COLUMNS, *PREDICTION_COLUMNS)}
-    taken = {*COLUMNS, *REASON_COLUMNS, EARLIER_FAILURES_COLUMN, FIDELITY_COLUMN, *derived, *beside}
-    for name in names:
-        require(
-            name not in taken,
-            f"values cannot be called {name!r}: tables of trials have a column of that name; give "
-            "them another name, e.g. 'my_name: SPEC'",
-        )
+def _known_spec(part: Constraint) -> Any:
+    """What a constraint is on: objectives of molvae are the same in any case."""
+    from molvae.objectives.registry import built_in_name
+
+    return built_in_name(part.spec) if isinstance(part.spec, str) else part.spec
 
 
 def merged(constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
@@ -437,7 +423,7 @@ def merged(constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
     for one in constraints:
         both = (by_name.get(one.name, one), one)
         require(
-            both[0].spec == one.spec and both[0].unit == one.unit,
+            _known_spec(both[0]) == _known_spec(one) and both[0].unit == one.unit,
             f"two constraints are called {one.name}, on {both[0].spec} and {one.spec}; rename one",
         )
         low = max((x.low for x in both if x.low is not None), default=None)

@@ -120,6 +120,17 @@ def objective(
     return register
 
 
+def built_in_name(spec: str) -> str:
+    """A spec with the name of an objective of molvae as `list_objectives` shows it."""
+    spec = current_spec(spec)
+    key = spec.lower()
+    if key.startswith(RDKIT_PREFIX):
+        return get_property(spec).name
+    if spec in _registered:
+        return spec
+    return next((one for one in (key, key.replace("-", "_")) if one in BUILT_IN), spec)
+
+
 def get_objective(
     spec: str | ScoringFunction | Callable[[str], float],
     *,

@@ -3,6 +3,14 @@
 Here, not in `campaign`, since names of objectives must not be among them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from molvae.chem.tables import without_unit
+from molvae.chem.text_files import fold
+from molvae.errors import require
+
 COLUMNS = {
     "id": "number of the trial, counted from 1 in the order asked",
     "smiles": "canonical SMILES",
@@ -50,3 +58,37 @@ FIDELITY_COLUMN = "fidelity"
 
 EARLIER_FAILURES_COLUMN = "earlier_failures"
 """Column of failures after which trials were put back, where there are any."""
+
+DRAWING_COLUMN = "structure"
+"""Column in which workbooks have drawings of the molecules."""
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names of values that would hide a column of tables, or one another.
+
+    Columns are found in any case, and those of outcomes with a unit in brackets as well. Names with
+    a colon are patterns or molecules, in which the case counts.
+    """
+    derived = DERIVED_COLUMNS if len(names) > 1 else {}
+    beside = {f"{n}_{what}" for n in names for what in (*VALUE_COLUMNS, *PREDICTION_COLUMNS)}
+    outcomes = {*COLUMNS, *VALUE_COLUMNS}
+    own = {*outcomes, *REASON_COLUMNS, *derived, *beside}
+    own |= {EARLIER_FAILURES_COLUMN, FIDELITY_COLUMN, DRAWING_COLUMN}
+    taken, earlier = set(map(_folded, own)), dict[str, str]()
+    for name in names:
+        require(
+            _folded(name) not in taken and fold(without_unit(name)) not in outcomes,
+            f"values cannot be called {name!r}: tables of trials have a column of that name; give "
+            "them another name, e.g. 'my_name: SPEC'",
+        )
+        other = earlier.setdefault(_folded(name), name)
+        require(
+            other == name,
+            f"values cannot be called {other!r} and {name!r}: columns of tables are found in any "
+            "case; give one another name, e.g. 'my_name: SPEC'",
+        )
+
+
+def _folded(name: str) -> str:
+    """What tables find a column by."""
+    return name if ":" in name else fold(name)

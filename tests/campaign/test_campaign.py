@@ -601,12 +601,18 @@ def test_trials_have_the_density_percentile_of_their_encoding(path: Path) -> Non
         (["manual:a", "manual:a_error"], "a_error"),
         (["manual:a", "manual:a_low"], "a_low"),
         (["manual:similarity"], "similarity"),
+        (["manual:ID"], "ID"),
+        (["manual:Error"], "Error"),
+        (["manual:operator"], "operator"),
+        (["manual:structure"], "structure"),
+        (["manual:Message (text)"], r"Message \(text\)"),
+        (["manual:a", "manual:A"], "a' and 'A"),
     ],
 )
 def test_create_with_an_objective_named_as_a_column_raises(
     path: Path, goals: list[str], name: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"cannot be called '{name}'.*a column of that name"):
+    with pytest.raises(ConfigError, match=f"cannot be called '{name}': .*columns? of"):
         begin(path, objective=goals)
     with pytest.raises(ConfigError, match="cannot be called 'origin'"):
         begin(path, objective="qed", name="origin")

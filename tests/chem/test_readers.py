@@ -101,6 +101,13 @@ def test_read_table_of_unsupported_kind_raises_data_error(
         read_table(tmp_path / "a")
 
 
+@pytest.mark.parametrize("name", ["a.html", "a.jsonl", "a.pdf", "a.docx"])
+def test_read_table_of_an_ending_of_no_table_says_so(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataError, match=f"{name} is .*, not a table"):
+        read_table(tmp_path / name)
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.sdf", "a.xlsx", "a.parquet"])
 def test_read_table_of_damaged_or_empty_file_raises_with_its_name(
     tmp_path: Path, name: str
@@ -462,6 +469,15 @@ def test_sdf_table_of_invalid_drawings_gives_texts_that_raise_the_reason() -> No
     with pytest.raises(InvalidMoleculeError, match=UNREADABLE_DRAWING):
         canonical(found.rows[1][1][0])
     assert canonical(found.rows[2][1][0]) == "CC(C)(C)C"
+
+
+@pytest.mark.parametrize("groups", ["&1:2", "o1:2"])
+def test_sdf_table_of_a_drawn_racemate_gives_a_text_that_raises_the_reason(groups: str) -> None:
+    drawn = Chem.MolToV3KMolBlock(Chem.MolFromSmiles(f"CC[C@@H](C)O |{groups}|"))
+    for field in ("", ">  <smiles>\nCC[C@@H](C)O\n\n"):
+        found = sdf_table(f"{drawn}{field}$$$$\n", "t.sdf")
+        with pytest.raises(InvalidMoleculeError, match="several stereoisomers"):
+            canonical(found.rows[0][1][0])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from shlex import split
 import pandas as pd
 import pytest
 
-from molvae.analysis.plate import plate_table
+from molvae.analysis.plate import plate_table, write_plate
 from molvae.analysis.summary import number
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.trial import Trial
@@ -290,3 +290,27 @@ def test_tell_and_add_with_an_outlying_value_need_yes(lab: Molvae, tmp_path: Pat
         f"line 2  measured value  pIC50 512.0  {start[210]}  same molecule as trial 13" in again.err
     )
     assert lab("tell", "lab.db", 5, "512", "--yes").status == 0
+
+
+@pytest.mark.parametrize("name", ["logP", "MW", "qed"])
+def test_plate_of_a_value_named_as_a_computed_property_leaves_its_column_empty(
+    lab: Molvae, name: str
+) -> None:
+    lab(*[word.replace("pIC50", name) for word in CREATE], "-n", 3, "--out", "plate.csv")
+    columns = pd.read_csv("plate.csv")
+    assert [c for c in columns if c.lower() == name.lower()] == [name]
+    assert columns[name].isna().all()
+    assert "values of 0 trials" in lab("tell", "lab.db", "--file", "plate.csv").err
+
+
+def test_plate_with_notes_named_as_its_columns_keeps_them_apart(
+    lab: Molvae, tmp_path: Path
+) -> None:
+    lab(*CREATE, "-n", 1)
+    (tmp_path / "told.csv").write_text("id,value,logp,structure\n5,1.5,2,ring\n")
+    assert lab("tell", "lab.db", "--file", "told.csv").status == 0
+    with Campaign.open("lab.db") as campaign:
+        plate = plate_table(campaign, campaign.trials[4:])
+        write_plate(campaign, campaign.trials[4:], "plate.xlsx")
+    assert plate[["note_logp", "note_structure"]].to_numpy().tolist() == [["2", "ring"]]
+    assert lab("tell", "lab.db", "--file", "plate.xlsx").status == 0

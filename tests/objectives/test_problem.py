@@ -371,6 +371,12 @@ def test_parse_problem_of_repeated_or_unsatisfiable_parts_raises(
         parse_problem(objective, constraints, campaign_file=tmp_path / "c.db")
 
 
+def test_parse_problem_of_one_property_in_two_spellings_joins_its_bounds(tmp_path: Path) -> None:
+    given = ["logp <= 3", "LogP >= 1", "rdkit:tpsa >= 20", "rdkit:TPSA <= 90"]
+    problem, _ = parse_problem("qed", given, campaign_file=tmp_path / "c.db")
+    assert [(one.low, one.high) for one in problem.constraints] == [(1, 3), (20, 90)]
+
+
 def weighted(smiles: str, weight: float) -> float:
     return weight * len(smiles)
 
