@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from molvae.chem.molecules import STEREO_GROUPS
 from molvae.chem.tables import (
     SMILES_COLUMN,
     Table,
@@ -136,9 +137,17 @@ def text_kind(text: str, expected: str | None, wanted: Sequence[str], lists: boo
     return LIST
 
 
+def _molecule_and_rest(row: str) -> list[str]:
+    """The molecule, with groups of stereo centers between bars (CXSMILES), and its name."""
+    extended = re.fullmatch(r"(\S+\s+\|[^|]*\|)\s*(.*)", row.strip())
+    if extended and STEREO_GROUPS.search(extended[1]):
+        return [part for part in extended.groups() if part]
+    return row.split(maxsplit=1)
+
+
 def list_table(text: str, name: str) -> Table:
     """A list of SMILES; a first line that begins with "smiles" is the header."""
-    lines = ((line, row.strip().split(maxsplit=1)) for line, row in enumerate(text.split("\n"), 1))
+    lines = ((line, _molecule_and_rest(row)) for line, row in enumerate(text.split("\n"), 1))
     rows = [(line, words) for line, words in lines if words]
     header, has_header = [SMILES_COLUMN], False
     if rows and rows[0][1][0].lower() == SMILES_COLUMN:

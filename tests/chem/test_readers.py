@@ -14,7 +14,7 @@ from rdkit import Chem
 from molvae.analysis.export import write_table
 from molvae.chem.measurements import mean_values, measured_values
 from molvae.chem.molecules import canonical
-from molvae.chem.readers import read_table
+from molvae.chem.readers import list_table, read_table
 from molvae.chem.structure_files import UNREADABLE_DRAWING, is_drawing_of, sdf_table
 from molvae.chem.tables import Table
 from molvae.errors import DataError, InvalidMoleculeError, MissingPackageError, MolvaeWarning
@@ -516,3 +516,14 @@ def test_is_drawing_of_compares_stereo_of_drawing_and_smiles(
 def test_find_molecules_in_a_bar_separated_table_names_the_separators(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"one column, 'SMILES\|y': .* commas, semicolons or tabs"):
         to_dataframe(tmp_path, "SMILES|y\nC|1\n").find_molecules()
+
+
+def test_list_table_keeps_stereo_groups_with_their_molecule() -> None:
+    table = list_table("CCO ethanol\nC[C@H](O)CC |&1:1| racemate\nCC |x|", "some.smi")
+    assert [cells for _, cells in table.rows] == [
+        ["CCO", "ethanol"],
+        ["C[C@H](O)CC |&1:1|", "racemate"],
+        ["CC", "|x|"],
+    ]
+    with pytest.raises(InvalidMoleculeError, match="stereoisomers"):
+        canonical(table.rows[1][1][0])
