@@ -47,8 +47,9 @@ def reproduction_command(campaign: Campaign, calls: int) -> Reproduction:
     for one in fields(config):
         name, value = one.name, getattr(config, one.name)
         unused = name == "dataset" and not isinstance(config.start, int)
-        unstored = one.metadata.get("resumable") and name != "skip_invalid"
-        if unused or unstored or (value == one.default and name not in ALWAYS_STATED):
+        stated = name in ALWAYS_STATED
+        unstored = one.metadata.get("resumable") and name != "skip_invalid" and not stated
+        if unused or unstored or (value == one.default and not stated):
             continue
         flag = one.metadata.get("flag", f"--{name.replace('_', '-')}")
         if name in parts:
@@ -63,7 +64,8 @@ def reproduction_command(campaign: Campaign, calls: int) -> Reproduction:
             )
         else:
             value = _strategy_text(campaign) if name == "strategy" else value
-            words += [flag] if value is True else [flag, str(value)]
+            switches = {True: [flag], False: [f"--no-{flag.removeprefix('--')}"]}
+            words += switches[value] if isinstance(value, bool) else [flag, str(value)]
     notes += [
         f"{name} was an object given from Python: give the same one to Campaign.create."
         for name in _OBJECT.findall(" ".join(words))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -79,6 +79,9 @@ def create_file(
     path = Path(path).absolute()
     check_can_create(path)
     given = changed_settings(config) | current_names(CampaignConfig, settings)
+    for name in ("objective", "constraints", "fidelities"):
+        if isinstance(given.get(name), Iterator):
+            given[name] = list(given[name])
     if "seed" in given:
         given["seed"] = check_seed(given["seed"])
     if "batch_size" in given:
@@ -95,6 +98,7 @@ def create_file(
         strategy = given["strategy"] = own_strategy(strategy)
     library = None
     folder = given.get("library")
+    require(folder != "", "library is empty; give the folder of a library, or leave it out")
     if not folder and strategy.name == "screen":
         folder = getattr(strategy, "library", "")
     if folder:
@@ -106,9 +110,10 @@ def create_file(
         from molvae.bo.screening import open_library
 
         given["suggest_from"] = str(open_library(str(given["suggest_from"])).folder)
+    for name, kind in (("constraints", Constraint), ("fidelities", Objective)):
+        if isinstance(given.get(name), str | Mapping | kind):
+            given[name] = [given[name]]
     objective, constraints = given.get("objective", ()), given.get("constraints", ())
-    if isinstance(constraints, str | Mapping | Constraint):
-        constraints = [constraints]
     if (near := given.get("similar_to")) is not None:
         from molvae.chem.molecules import canonical
 
@@ -167,6 +172,8 @@ def create_file(
         )
         first = replace(first, rows=()) if sampled else first
         _check_core(made, space, first)
+    if isinstance(start, int) and len(first.trials) < start:
+        warn(f"only {len(first.trials)} of {start} initial molecules were found; add more of yours")
     if first.outlying:
         warn(listed(first.outlying), ImplausibleValueWarning)
     made = replace(

@@ -141,13 +141,13 @@ class Scheduler:
 
     @property
     def _left(self) -> float:
-        return self.budget - self.done - sum(self.cost(one.trial) for one in self._outages.all)
+        spent = self.done + sum(self.cost(one.trial) for one in self._outages.all)
+        return round(self.budget - spent, 9)  # sums of costs such as 0.1 are not exact
 
     @property
     def _room(self) -> float:
-        """Budget that is left beside the calls in progress."""
         running = (trial for one in self._running.values() for trial in one.trials)
-        return self._left - sum(map(self.cost, running))
+        return round(self._left - sum(map(self.cost, running)), 9)
 
     def _affordable(self, most: int | None = None) -> list[Trial]:
         """The first pending trials that cost no more than what is left; the others stay pending.
@@ -166,7 +166,7 @@ class Scheduler:
             room, trials = self._room - self.cost(first), [first]
             # A molecule with which a process has died is called alone.
             for one in () if self._deaths[first.id] else others:
-                room -= self.cost(one)
+                room = round(room - self.cost(one), 9)
                 same = one.fidelity == first.fidelity
                 if room < 0 or self._deaths[one.id] or not same:
                     break
@@ -209,7 +209,7 @@ class Scheduler:
         capacity = self.caller.capacity()
         if self._choice is None and (n := self._short_of(capacity)) > 0:
             wanted = self._room - sum(map(self.cost, self._affordable()))
-            if (most := int(wanted // self.cheapest)) > 0:
+            if (most := int(round(wanted / self.cheapest, 9))) > 0:
                 work = self.choose(min(n, most), wanted)
                 self._choice = Choice(work, lambda: self._results.put(0))
                 self._choice.start()  # when `run` can stop it

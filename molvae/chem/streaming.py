@@ -15,7 +15,14 @@ from typing import IO, NamedTuple, cast
 
 from molvae.chem.datasets import DATASETS, locate
 from molvae.chem.readers import KINDS, LIST, NAME_COLUMN, PARQUET, TABLE, list_table, text_kind
-from molvae.chem.tables import ID_COLUMN, SMILES_COLUMN, Table, build_table, compound_column
+from molvae.chem.tables import (
+    ID_COLUMN,
+    SMILES_COLUMN,
+    SWALLOWED_ROWS,
+    Table,
+    build_table,
+    compound_column,
+)
 from molvae.chem.text_files import decoded, records, separator_of
 from molvae.errors import DataError, MissingPackageError, UnknownNameError, reason_of, shown, warn
 
@@ -231,6 +238,8 @@ def _parsed(
                     raise DataError(table.lacks(wanted))
     else:
         table = build_table(records(text, separator, name), name, separator)
+        if any(SWALLOWED_ROWS in message for _, message, *_ in table.bad_rows):
+            raise DataError(f"{name}: {SWALLOWED_ROWS}")  # lines are parsed alone
     place, names = columns.find(table) if table.has_header else (0, table.find(NAME_COLUMN))
     found = {
         line: Row(line - above, "" if names is None else cells[names], cells[place])

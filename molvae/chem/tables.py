@@ -325,6 +325,9 @@ def _split_number(cells: Sequence[str], separator: str | None) -> str:
     return ""
 
 
+SWALLOWED_ROWS = "a quote opens a cell that holds what looks like further rows"
+
+
 def _note_swallowed(table: Table, broken: Sequence[Record]) -> None:
     """Note cells with line breaks, not stripped, that seem to contain rows of this table.
 
@@ -352,7 +355,7 @@ def _note_swallowed(table: Table, broken: Sequence[Record]) -> None:
         if any(map(is_row, inner)) or all(map(is_row, separator.join(cells).split("\n"))):
             table.problem(
                 line,
-                "a quote opens a cell that holds what looks like further rows; a quote is missing "
+                f"{SWALLOWED_ROWS}; a quote is missing "
                 "or too many (or take the line breaks out of this cell)",
             )
 

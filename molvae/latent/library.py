@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import import_module
@@ -224,7 +225,8 @@ class Library:
             file, size = self._table(number)
             wanted = sorted({hit.row for hit in hits if hit.partition == number})
             groups = sorted({row // size for row in wanted})
-            table = file.read_row_groups(groups, columns=list(columns))
+            with self._damage_named():
+                table = file.read_row_groups(groups, columns=list(columns))
             places = [groups.index(row // size) * size + row % size for row in wanted]
             for row, one in zip(wanted, table.take(places).to_pylist(), strict=True):
                 cells[number, row] = one
@@ -232,7 +234,8 @@ class Library:
 
     def partition(self, number: int, columns: Sequence[str]) -> Any:
         """Columns of a partition, a `pyarrow.Table`: those of `rows`, `z` and `morgan`."""
-        return self._table(number)[0].read(columns=list(columns))
+        with self._damage_named():
+            return self._table(number)[0].read(columns=list(columns))
 
     def vectors(self, number: int) -> NDArray[np.float32]:
         """The vectors of a partition, `n x d`; rows without one, which are the last, left out."""
@@ -246,18 +249,23 @@ class Library:
 
     def _open_table(self, number: int) -> tuple[Any, int]:
         """A Parquet file, and the rows of its row groups."""
-        try:
+        with self._damage_named():
             file = pyarrow().parquet.ParquetFile(self._paths(number)[0])
-        except OSError as error:
-            raise DataError(f"{self.folder} is damaged ({error}); build it again") from error
         groups = file.metadata.num_row_groups
         return file, file.metadata.row_group(0).num_rows if groups else 1
 
     def _read_index(self, number: int) -> Any:
-        try:
+        with self._damage_named():
             return faiss().read_index(str(self._paths(number)[1]))
-        except RuntimeError as error:
-            raise DataError(f"{self.folder} is damaged ({error}); build it again") from error
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, pyarrow().ArrowException) as error:
+            raise DataError(
+                f"{self.folder} is damaged ({error}); remove it, and build it again"
+            ) from error
 
     def _read_bits(self, number: int) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
         """Packed fingerprints, `n x words`, and their numbers of bits."""

@@ -569,6 +569,8 @@ def test_reproduction_command_has_objectives_constraints_and_seed(
     check_same_settings(several, given | {"strategy": "random", "seed": 0})
     with pytest.raises(CampaignError, match="seed 0, not 1"):
         check_same_settings(several, {"seed": 1})
+    assert flags["--batch-size"] == [str(several.config.batch_size)]
+    assert flags["--no-tune"] == []
     assert flags["--strategy"] == ["random"]
     assert flags["--seed"] == ["0"]
     assert flags["--start"] == ["start.smi"]

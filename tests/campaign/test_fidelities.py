@@ -76,6 +76,15 @@ def test_run_spends_a_budget_in_units_of_cost(tmp_path: Path) -> None:
         assert len(summarize(c).ranked) == high[c.name].notna().sum()
 
 
+def test_run_spends_a_budget_of_costs_that_are_not_exact(tmp_path: Path) -> None:
+    fidelities = ({"objective": fast, "name": "fast", "cost": 0.1} for _ in range(1))
+    with create(tmp_path / "c.db", start=5, cost=0.3, fidelities=fidelities) as c:
+        c.run(budget=2)
+        assert {trial.status for trial in c.trials} == {"complete"}
+        assert spent_cost(c) == pytest.approx(2)
+        assert len(c.config.fidelities) == 1
+
+
 def test_run_with_workers_calls_the_function_of_each_fidelity(tmp_path: Path) -> None:
     with create(tmp_path / "c.db", start=8) as c:
         c.run(budget=70, workers=1)

@@ -115,3 +115,11 @@ def test_read_slices_of_unknown_source_raises(tmp_path: Path) -> None:
         rows(Path("zinc"))
     with pytest.raises(DataError):
         rows(tmp_path / "nothing.smi")
+
+
+def test_read_slices_of_table_with_quotes_around_rows_loses_no_line(tmp_path: Path) -> None:
+    lines = [f"{'C' * i}O,V-{i}" for i in range(1, 31)]
+    lines[4], lines[24] = 'CCCCCO,"V-5', f'{"C" * 25}O,V-25"'
+    found = rows(write(tmp_path / "a.csv", "\n".join(["smiles,id", *lines]) + "\n"), 100)
+    assert [row.line for row in found] == list(range(2, 32))
+    assert [row.line for row in found if row.problem] == [6]
