@@ -130,6 +130,11 @@ class Core:
         return parameters
 
 
+def numbered_points(text: str) -> str:
+    """The text with `[*:1]` for attachment points that are written `[1*]`, as pieces of RDKit."""
+    return re.sub(r"\[(\d+)\*\]", r"[*:\1]", text)
+
+
 @lru_cache(maxsize=64)
 def core_of(text: str) -> Core:
     """Read a core: a SMILES without radicals, else a SMARTS; of two fragments at most.
@@ -138,6 +143,7 @@ def core_of(text: str) -> Core:
         InvalidMoleculeError: Neither a SMILES nor a SMARTS.
         ConfigError: It has more than two fragments, or one that is an attachment point alone.
     """
+    text = numbered_points(text)
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(text)
         is_smiles = (

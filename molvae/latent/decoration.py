@@ -19,7 +19,7 @@ import torch
 from rdkit import Chem, rdBase
 from torch import Tensor
 
-from molvae.chem.cores import capped, core_of, graft, with_point
+from molvae.chem.cores import capped, core_of, graft, numbered_points, with_point
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical, has_radicals, parse
 from molvae.chem.representations import Smiles
@@ -217,7 +217,7 @@ def numbered_core(space: LatentSpace, scaffold: str) -> Chem.Mol:
         space.representation.name in ("smiles", "robust-smiles"),
         f"{space.title} writes {space.representation.name}; only models of SMILES keep a core",
     )
-    mol = parse(scaffold)
+    mol = parse(numbered_points(scaffold))
     for number, atom in enumerate((a for a in mol.GetAtoms() if a.GetAtomicNum() == 0), start=1):
         if atom.GetDegree() != 1:
             raise ConfigError(f"an attachment point of {scaffold!r} needs exactly one bond")

@@ -48,6 +48,11 @@ def test_core_of_with_attachment_points_holds_molecules_substituted_there_only(c
         assert found.find(parse(smiles)) is None
 
 
+def test_core_of_points_numbered_by_isotope_equals_map_numbers() -> None:
+    assert core_of("[1*]c1ccncc1").text == "[*:1]c1ccncc1"
+    assert core_of("[1*]c1ccncc1").holds("Cc1ccncc1")
+
+
 def test_core_of_smarts_with_ring_wildcards_holds_any_matching_ring() -> None:
     core = core_of("[#6]1~*~[#6][#6]~[#6]~1")
     assert core.smiles is None
