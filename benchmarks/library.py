@@ -71,14 +71,19 @@ def built(folder: Path, data: str, n: int, jobs: int) -> tuple[Library, float]:
     if not source.exists():
         rows = next(read_slices(data, n)).rows()
         source.write_text("".join(f"{row.smiles} M{row.line}\n" for row in rows), encoding="utf-8")
-    began, before = time.monotonic(), float(spent.read_text()) if spent.exists() else 0.0
+    began, before = time.monotonic(), seconds(spent) if spent.exists() else 0.0
 
     def note_seconds(*_: object) -> None:  # of builds that are killed as well
-        spent.write_text(str(before + time.monotonic() - began))
+        spent.write_text(str(before + time.monotonic() - began), encoding="utf-8")
 
     library = build_library(source, folder / "library", workers=jobs, on_progress=note_seconds,
                             partition_size=25_000 if n > 1000 else 100)  # fmt: skip
-    return library, round(float(spent.read_text()))
+    return library, round(seconds(spent))
+
+
+def seconds(spent: Path) -> float:
+    """The number in a file."""
+    return float(spent.read_text(encoding="utf-8"))
 
 
 def searched(library: Library, data: str, n: int) -> dict[str, float]:

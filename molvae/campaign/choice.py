@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from molvae.campaign.history import predictions_of
 from molvae.campaign.trial import NewTrial, Reason
-from molvae.chem.molecules import canonical
 from molvae.errors import CampaignError, InvalidMoleculeError, shown
 from molvae.objectives.interrupts import wait
 
@@ -109,6 +108,7 @@ def _checked(strategy: Strategy, proposed: Any, dim: int) -> list[Candidate]:
     import torch
 
     from molvae.bo.base import Candidate
+    from molvae.chem.molecules import canonical
 
     found = list[Candidate]()
     for one in proposed if isinstance(proposed, Iterable) else [proposed]:

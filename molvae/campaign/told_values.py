@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from molvae.chem.molecules import canonical_or_none
 from molvae.chem.tables import ID_COLUMN
 from molvae.chem.workbooks import frame_rows, is_frame
 from molvae.config import is_list, whole_number
@@ -69,6 +68,8 @@ def values_by_trial(
 
 
 def _check_molecules(frame: pd.DataFrame, molecules: Mapping[int, str]) -> None:
+    from molvae.chem.molecules import canonical_or_none
+
     for id_, row in frame_rows(frame):
         smiles, proposed = row.get("smiles"), molecules.get(id_)
         if proposed and isinstance(smiles, str) and canonical_or_none(smiles) != proposed:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from molvae.chem.molecules import STEREO_GROUPS
 from molvae.chem.tables import (
     SMILES_COLUMN,
     Table,
@@ -139,9 +138,11 @@ def text_kind(text: str, expected: str | None, wanted: Sequence[str], lists: boo
 
 def _molecule_and_rest(row: str) -> list[str]:
     """The molecule, with groups of stereo centers between bars (CXSMILES), and its name."""
-    extended = re.fullmatch(r"(\S+\s+\|[^|]*\|)\s*(.*)", row.strip())
-    if extended and STEREO_GROUPS.search(extended[1]):
-        return [part for part in extended.groups() if part]
+    if extended := re.fullmatch(r"(\S+\s+\|[^|]*\|)\s*(.*)", row.strip()):
+        from molvae.chem.molecules import STEREO_GROUPS  # imports RDKit
+
+        if STEREO_GROUPS.search(extended[1]):
+            return [part for part in extended.groups() if part]
     return row.split(maxsplit=1)
 
 

@@ -830,9 +830,11 @@ def test_tell_file_of_several_measured_values_reads_columns_by_name(toy: Molvae)
     base = split("ask two.db --create --strategy random --space toy --start start.smi --goals")
     assert toy(*base, "manual:pIC50", "minimize manual:tox", "mw", "-n", 3).status == 0
     toy("tell", "two.db", 1, "7.5").fails(1, "measures pIC50, tox", "--file")
-    sheet = "id,pIC50,tox,tox_error,well\n1,7.5,0.5,0.1,A1\n2,6.5,,,A2\n"
+    sheet = "id,pIC50,tox,tox_error,well\n1,7.5,0.5,0.1,A1\n2,6.5,failed,,A2\n"
     assert toy("tell", "two.db", "--file", "-", stdin=sheet).status == 0
     toy("tell", "two.db", "--file", "-", stdin="id,pIC50\n3,1\n").fails(1, "no column 'tox'")
+    blank = "id,pIC50,tox\n3,1,\n"
+    toy("tell", "two.db", "--file", "-", stdin=blank).fails(1, "line 2", "write failed")
     with Campaign.open("two.db") as campaign:
         first, second = campaign.trials[:2]
         assert (first.status, first.errors) == ("complete", {"tox": 0.1})
