@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from molvae.chem.tables import ID_COLUMN
@@ -98,11 +100,16 @@ def _without_others(
 def _with_signs(
     values: Mapping[str, Any], about: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Values as limits and replicates where the columns beside them say so, and their errors."""
+    """Values as limits and replicates where the columns beside them say so, and their errors.
+
+    A value that is not the mean of the replicates beside it was edited, and counts without them.
+    """
     found, errors = dict(values), dict[str, float]()
     for name, value in values.items():
         if replicates := about.get(f"{name}_replicates"):
-            found[name] = [float(one) for one in str(replicates).split(";")]
+            numbers = [float(one) for one in str(replicates).split(";")]
+            if not _is_missing(value) and math.isclose(fmean(numbers), float(value)):
+                found[name] = numbers
         elif (sign := about.get(f"{name}_operator", "=")) != "=" and not _is_missing(value):
             found[name] = f"{sign}{value}"
         elif (error := about.get(f"{name}_error")) is not None:

@@ -293,6 +293,17 @@ def test_tell_all_of_an_exported_table_tells_the_same_outcomes(tmp_path: Path) -
     pd.testing.assert_frame_equal(*tables)
 
 
+def test_correct_all_of_an_edited_table_replaces_replicates(tmp_path: Path) -> None:
+    with Campaign.create(
+        tmp_path / "c.db", ToySpace(), objective="manual:y", start=START[:2], strategy="random"
+    ) as campaign:
+        campaign.tell(1, [5, 6])
+        edited = campaign.table().assign(y=[7.0, None])
+        campaign.correct_all(edited, messages={1: "typo"})
+        assert campaign.trials[0].values == {"y": 7.0}
+        assert campaign.trials[0].replicates == {}
+
+
 def test_tell_all_leaves_blank_cells_of_a_data_frame_pending(tmp_path: Path) -> None:
     with Campaign.create(
         tmp_path / "c.db", ToySpace(), objective="manual:y", start=START[:4], strategy="random"
