@@ -99,8 +99,8 @@ def _owner(table: Table, place: int) -> int | None:
     numbers = [i for i in range(len(table.header)) if i != place and has_numbers(i)]
     if len(numbers) == 1:
         return numbers[0]
-    first = table.header[place].lower().replace("_", " ").split()[0]
-    alike = [i for i in numbers if table.header[i].lower().replace("_", " ").split()[0] == first]
+    first = [head.lower().replace("_", " ").split()[:1] for head in table.header]
+    alike = [i for i in numbers if first[i] == first[place]]
     if len(alike) == 1:
         return alike[0]
     return next((i for i in (place + 1, place - 1) if i in numbers), None)
