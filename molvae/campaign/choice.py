@@ -117,7 +117,7 @@ def _checked(strategy: Strategy, proposed: Any, dim: int) -> list[Candidate]:
                 f"strategy {strategy.name!r} proposed {shown(one)}; expected a list of "
                 "molvae.bo.Candidate"
             )
-        z = torch.as_tensor(one.z)
+        z = torch.as_tensor(one.z, device="cpu")
         if z.shape != (dim,):
             raise CampaignError(
                 f"strategy {strategy.name!r} proposed {one.smiles} with a vector of shape "
