@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import pairwise, takewhile
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class Vocabulary:
         self.bpe_merges: list[tuple[int, int, int]] = []
         """Left id, right id, and the id of both together."""
         self._known = {spelling: i for i, spelling in enumerate(self.spellings)}
-        self._merges_of_pair: dict[tuple[int, int], list[int]] = {}
+        self._replacements: list[tuple[str, str]] = []
         for left, right in merges:
             self._merge(left, right)
 
@@ -67,23 +67,11 @@ class Vocabulary:
         except KeyError:
             place, token = next((i, t) for i, t in enumerate(tokens) if t not in self._ids)
             raise UnknownTokenError(token, place, molecule, len(self.tokens)) from None
-        last = -1
-        while later := [
-            merge
-            for pair in pairwise(ids)
-            for merge in self._merges_of_pair.get(pair, ())
-            if merge > last
-        ]:
-            last = min(later)
-            left, right, both = self.bpe_merges[last]
-            merged: list[int] = []
-            for i in ids:
-                if merged and merged[-1] == left and i == right:
-                    merged[-1] = both
-                else:
-                    merged.append(i)
-            ids = merged
-        return ids
+        # As a text of one character for each id, so that a merge is one replacement.
+        text = "".join(map(chr, ids))
+        for pair, both in self._replacements:
+            text = text.replace(pair, both)
+        return list(map(ord, text))
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """The tokens of ids up to the first stop; padding and start are skipped."""
@@ -97,9 +85,9 @@ class Vocabulary:
         if spelling not in self._known:
             self._known[spelling] = len(self)
             self.spellings.append(spelling)
-        # A pair can come twice: later merges can make it again.
-        self._merges_of_pair.setdefault((left, right), []).append(len(self.bpe_merges))
-        self.bpe_merges.append((left, right, self._known[spelling]))
+        both = self._known[spelling]
+        self.bpe_merges.append((left, right, both))
+        self._replacements.append((chr(left) + chr(right), chr(both)))
 
 
 Ids = np.ndarray[Any, np.dtype[np.int32]]
