@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,10 +110,9 @@ def _same(campaign: Campaign, name: str, value: Any) -> bool:
         return same == (campaign.metadata["strategy"]["settings"] or {}).get("fingerprint")
     if name == "strategy" and value != kept:
         given = get_strategy(value)
-        if campaign.config.library is not None:
-            from molvae.bo.screening import with_library
-
-            given = with_library(given, campaign.config.library)[0]
+        if campaign.config.library is not None and given.name == "screen":
+            recorded = campaign.metadata["strategy"]["settings"] or {}
+            given = replace(given, fingerprint=recorded.get("fingerprint", ""))  # type: ignore[type-var]
         return is_same_strategy(given, campaign.metadata["strategy"])
     if name == "space":
         return value == kept or Path(value).resolve() == Path(kept).resolve()

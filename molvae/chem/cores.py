@@ -7,8 +7,10 @@ point: a fragment that has any is substituted at these alone, one without anywhe
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from typing import Any, NamedTuple
 
 from rdkit import Chem, rdBase
@@ -36,6 +38,9 @@ class Core:
     points: frozenset[int]  # atoms of the query that are attachment points
     closed: frozenset[int]  # atoms of the query that have no other neighbors than the query says
     bare: Chem.Mol  # the query without attachment points
+    # Two fragments on a linker of one atom: one of its points is two. The query without the other,
+    # and the atom of this query for each atom of `query`.
+    joined: tuple[tuple[Chem.Mol, tuple[int, ...]], ...]
     # Canonical SMILES with hydrogens at the attachment points; None for a SMARTS.
     smiles: str | None
 
@@ -49,10 +54,17 @@ class Core:
         return self.smiles, canonical(Chem.MolToSmiles(capped(Chem.MolFromSmiles(self.text), 6)))
 
     def labeled(self) -> Chem.Mol:
-        """The core for an R-group decomposition, each attachment point with a number of its own."""
+        """The core for an R-group decomposition, each attachment point with a number of its own.
+
+        These are the given ones, or else 1, 2, ...
+        """
         mol = Chem.MolFromSmiles(self.text) if self.smiles is not None else Chem.Mol(self.query)
-        for number, i in enumerate(sorted(self.points), 1):
-            mol.GetAtomWithIdx(i).SetAtomMapNum(number)
+        points = [mol.GetAtomWithIdx(i) for i in sorted(self.points)]
+        given = [atom.GetAtomMapNum() for atom in points]
+        if 0 in given or len({*given}) < len(given):
+            given = [*range(1, len(points) + 1)]
+        for atom, number in zip(points, given, strict=True):
+            atom.SetAtomMapNum(number)
         return mol
 
     def holds(self, smiles: str) -> bool:
@@ -60,23 +72,22 @@ class Core:
         mol = shared_molecule(smiles)
         if not self.points:
             return bool(mol.HasSubstructMatch(self.query, useChirality=True))
-        found = mol.HasSubstructMatch(self.bare)
-        return bool(found and Chem.AddHs(mol).HasSubstructMatch(self.query, self._parameters))
+        return bool(mol.HasSubstructMatch(self.bare) and self._match(Chem.AddHs(mol)))
 
     def find(self, mol: Chem.Mol) -> Held | None:
         """The core in a molecule without explicit hydrogens; None if it is not there."""
         n, with_hydrogens = mol.GetNumAtoms(), Chem.AddHs(mol)
-        match = with_hydrogens.GetSubstructMatches(self.query, self._parameters)
+        match = self._match(with_hydrogens)
         if not match:
             return None
-        atoms = [image for i, image in enumerate(match[0]) if i not in self.points]
+        atoms = [image for i, image in enumerate(match) if i not in self.points]
         open_sites = {
             self.query.GetAtomWithIdx(i).GetNeighbors()[0].GetIdx()
             for i in self.points
-            if match[0][i] >= n
+            if match[i] >= n
         }
-        sites = {match[0][i] for i in open_sites}
-        closed = {match[0][i] for i in self.closed}
+        sites = {match[i] for i in open_sites}
+        closed = {match[i] for i in self.closed}
         sites |= {i for i in atoms if i not in closed and mol.GetAtomWithIdx(i).GetTotalNumHs()}
         return Held(frozenset(atoms), tuple(sorted(sites)))
 
@@ -86,11 +97,11 @@ class Core:
         None where it is not there, or cannot be cut out.
         """
         mol = Chem.AddHs(shared_molecule(smiles))
-        found = mol.GetSubstructMatches(self.query, self._parameters)
-        if not found:
+        match = self._match(mol)
+        if not match:
             return None
-        atoms = {image for i, image in enumerate(found[0]) if i not in self.points}
-        ends = {found[0][i] for i in self.points}
+        atoms = {image for i, image in enumerate(match) if i not in self.points}
+        ends = {match[i] for i in self.points}
         bonds = []
         for bond in mol.GetBonds():
             outside = {bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()} - atoms
@@ -109,13 +120,21 @@ class Core:
             return None
         return canonical_or_none(".".join(map(Chem.MolToSmiles, kept)))
 
-    @property
-    def _parameters(self) -> Any:
+    def _match(self, mol: Chem.Mol) -> tuple[int, ...]:
+        """Atoms of a molecule with explicit hydrogens, for each of the query; empty if none fit."""
+        whole = self.query, tuple(range(self.query.GetNumAtoms()))
+        for query, places in (whole, *self.joined):
+            found = mol.GetSubstructMatches(query, self._parameters(query, places))
+            if found:
+                return tuple(found[0][place] for place in places)
+        return ()
+
+    def _parameters(self, query: Chem.Mol, places: Sequence[int]) -> Any:
         parameters: Any = Chem.SubstructMatchParameters()
         parameters.useChirality, parameters.maxMatches = True, 1
         if self.closed:
             neighbors = {
-                i: [a.GetIdx() for a in self.query.GetAtomWithIdx(i).GetNeighbors()]
+                places[i]: [a.GetIdx() for a in query.GetAtomWithIdx(places[i]).GetNeighbors()]
                 for i in self.closed
             }
 
@@ -187,8 +206,31 @@ def core_of(text: str) -> Core:
         points=frozenset(points),
         closed=frozenset(closed),
         bare=bare.GetMol(),
+        joined=_joined(query, points),
         smiles=canonical(Chem.MolToSmiles(capped(mol))) if is_smiles else None,
     )
+
+
+def _joined(query: Chem.Mol, points: set[int]) -> tuple[tuple[Chem.Mol, tuple[int, ...]], ...]:
+    """Queries in which a point of one fragment is also one of the other; see `Core.joined`."""
+    found = []
+    parts = [points.intersection(part) for part in Chem.GetMolFrags(query)]
+    for kept, lost in product(*map(sorted, parts)) if len(parts) == MAX_FRAGMENTS else ():
+        new = Chem.RWMol(query)
+        near = new.GetAtomWithIdx(lost).GetNeighbors()[0]
+        ends = [bond.GetOtherAtomIdx(near.GetIdx()) for bond in near.GetBonds()]
+        if (len(ends) - ends.index(lost)) % 2 == 0:  # its bond becomes the last
+            near.InvertChirality()
+        new.AddBond(near.GetIdx(), kept, Chem.BondType.SINGLE)
+        for bond in new.GetBonds():
+            if lost in (around := list(bond.GetStereoAtoms())):
+                bond.SetStereoAtoms(*(kept if i == lost else i for i in around))
+        new.RemoveAtom(lost)
+        places = [i - (i > lost) for i in range(query.GetNumAtoms())]
+        places[lost] = places[kept]
+        new.UpdatePropertyCache(strict=False)
+        found.append((new.GetMol(), tuple(places)))
+    return tuple(found)
 
 
 def cuts(mol: Chem.Mol, core: frozenset[int] = frozenset()) -> list[tuple[int, int]]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from molvae.chem.datasets import DATASETS, locate
 from molvae.chem.readers import KINDS, LIST, NAME_COLUMN, PARQUET, TABLE, list_table, text_kind
@@ -23,7 +24,7 @@ from molvae.chem.tables import (
     build_table,
     compound_column,
 )
-from molvae.chem.text_files import decoded, records, separator_of
+from molvae.chem.text_files import decoded, encoding_of, records, separator_of
 from molvae.errors import DataError, MissingPackageError, UnknownNameError, reason_of, shown, warn
 
 MAX_CELL_LINES = 1000  # further lines of a cell in quotes that are read across the end of a slice
@@ -138,10 +139,7 @@ def _parquet(file: Path, size: int, columns: _Columns) -> Iterator[Part]:
             if i is not None
         ]
         for batch in opened.iter_batches(batch_size=size, columns=list(dict.fromkeys(names))):
-            cells = [
-                ["" if one is None else str(one) for one in batch.column(name).to_pylist()]
-                for name in names
-            ]
+            cells = [[_cell(one) for one in batch.column(name).to_pylist()] for name in names]
             written = "\n".join(map("\t".join, zip(*cells, strict=True)))
             digest = hashlib.sha256(written.encode("utf-8", "backslashreplace")).hexdigest()
             rows = partial(_rows_of_cells, cells, done)
@@ -149,6 +147,13 @@ def _parquet(file: Path, size: int, columns: _Columns) -> Iterator[Part]:
             yield digest, done, rows
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"cannot read {file}: {shown(str(error))}") from error
+
+
+def _cell(value: object) -> str:
+    """A value of Parquet as text; texts may be stored as bytes."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return "" if value is None else str(value)
 
 
 def _rows_of_cells(cells: Sequence[list[str]], done: int) -> list[Row]:
@@ -163,7 +168,7 @@ def _text(file: Path, size: int, columns: _Columns) -> Iterator[Part]:
     kinds = (kind for kind, endings in KINDS.items() if ending.suffix.lower() in endings)
     expected = next(kinds, None)
     try:
-        with _opened(file) as lines:
+        with _lines(file) as lines:
             part = list(islice(lines, size))
             text = decoded(b"".join(part), name)
             wanted = [one for one in (columns.smiles or SMILES_COLUMN, columns.name) if one]
@@ -193,7 +198,7 @@ def _text(file: Path, size: int, columns: _Columns) -> Iterator[Part]:
         raise DataError(f"cannot read {name}: {reason_of(error)}") from error
 
 
-def _rest_of_cell(part: list[bytes], lines: IO[bytes]) -> Iterator[bytes]:
+def _rest_of_cell(part: list[bytes], lines: Iterator[bytes]) -> Iterator[bytes]:
     """The lines up to the end of a cell in quotes that the part ends in."""
     is_open = b"".join(part).count(b'"') % 2
     while is_open and (line := next(lines, b"")):
@@ -201,10 +206,30 @@ def _rest_of_cell(part: list[bytes], lines: IO[bytes]) -> Iterator[bytes]:
         is_open ^= line.count(b'"') % 2
 
 
-def _opened(file: Path) -> IO[bytes]:
+@contextmanager
+def _lines(file: Path) -> Iterator[Iterator[bytes]]:
+    """The lines of a text file that may be gzipped, in UTF-16, or have carriage returns as ends."""
     with open(file, "rb") as opened:
         is_packed = opened.read(2) == b"\x1f\x8b"
-    return cast("IO[bytes]", gzip.open(file)) if is_packed else open(file, "rb")
+    with cast("io.BufferedReader", gzip.open(file)) if is_packed else open(file, "rb") as data:
+        head = data.peek(4096)
+        encoding = encoding_of(head)
+        if encoding == "utf-8" and not (b"\r" in head and b"\n" not in head):
+            yield data
+            return
+        own = "latin-1" if encoding == "utf-8" else encoding  # with which bytes stay as they are
+        with io.TextIOWrapper(data, own) as lines:
+            yield _encoded(lines, "latin-1" if own == "latin-1" else "utf-8", file)
+
+
+def _encoded(lines: io.TextIOWrapper, encoding: str, file: Path) -> Iterator[bytes]:
+    try:
+        yield from (line.encode(encoding) for line in lines)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"cannot read {file}: this is no text in {error.encoding.upper()} ({error.reason}); it "
+            "is damaged, or to be saved as UTF-8"
+        ) from error
 
 
 def _rows_of_text(

@@ -74,7 +74,7 @@ def _unpacked(file: IO[bytes], name: str, *, packed: bool = False) -> bytes:
 
 def decoded(data: bytes, name: str) -> str:
     """UTF-8, UTF-16 or UTF-32 as text with line feeds; else Windows-1252, with a warning."""
-    encoding = _encoding_of(data)
+    encoding = encoding_of(data)
     try:
         try:
             text = data.decode(encoding)
@@ -98,7 +98,8 @@ def decoded(data: bytes, name: str) -> str:
     return text
 
 
-def _encoding_of(data: bytes) -> str:
+def encoding_of(data: bytes) -> str:
+    """The encoding that a file begins in: UTF-32 or UTF-16 by their marks or zeros, or UTF-8."""
     if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "utf-32"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

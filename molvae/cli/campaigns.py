@@ -76,7 +76,7 @@ def optimize(
     with campaign:
         if trust or (campaign.code and set(campaign.code) <= _specs(chosen)):
             campaign.trust()
-        campaign.suggest_from = chosen.get("suggest_from", campaign.suggest_from)
+        _use_libraries(campaign, chosen)
         campaign.change_batch_size(chosen.get("batch_size", campaign.batch_size))
         final = build(CampaignConfig, chosen)
         first = sum(trial.origin == START for trial in campaign.trials)
@@ -132,7 +132,8 @@ def ask(
         overwrite: Replace an existing file.
         yes: Accept implausible values in the file of initial molecules.
         verbose: Print what became of each row of the file of initial molecules.
-        settings: Settings of the new campaign, with --create; --suggest-from also without.
+        settings: Settings of the new campaign, with --create; --suggest-from and, of a library that
+            was moved, --library also without.
     """
     from molvae.analysis.plate import (
         LONG_COLUMNS,
@@ -148,8 +149,7 @@ def ask(
         check_can_write_plate(None, out, overwrite=overwrite, apart_from=inputs)
     require(not (pending and fill), "--pending asks for none, and --fill for new ones; use one")
     allow_constant = chosen.pop("allow_constant", False)
-    suggest_from = chosen.get("suggest_from")
-    if chosen.keys() - {"suggest_from"} and not create:
+    if chosen.keys() - {"suggest_from", "library"} and not create:
         raise CampaignError(f"{', '.join(chosen)}: settings of a new campaign; add --create")
     with (
         process_prints_to_stderr(),
@@ -159,7 +159,9 @@ def ask(
     ):
         if out is not None:  # before anything is asked
             check_can_write_plate(campaign, out, overwrite=overwrite, apart_from=inputs)
-        campaign.suggest_from = suggest_from or campaign.suggest_from
+        if not create:
+            _check_same(campaign, chosen)
+            _use_libraries(campaign, chosen)
         shown = pending or fill or (create and not campaign.problem.fidelities)
         trials = pending_trials(campaign) if shown else []
         wanted = campaign.batch_size if n is None else n
@@ -204,6 +206,21 @@ def _create(
     return campaign
 
 
+def _check_same(campaign: Campaign, settings: Mapping[str, Any]) -> None:
+    from molvae.campaign.same_settings import check_same_settings
+
+    check_same_settings(campaign, settings)
+
+
+def _use_libraries(campaign: Campaign, settings: Mapping[str, Any]) -> None:
+    """Libraries where the settings say that they are: they may have been moved."""
+    campaign.suggest_from = settings.get("suggest_from") or campaign.suggest_from
+    if folder := settings.get("library"):
+        from molvae.bo.screening import with_library
+
+        campaign.strategy = with_library(campaign.strategy, folder)[0]
+
+
 def _specs(settings: Mapping[str, Any]) -> set[str]:
     """Code that the settings name: users who name it know that it runs."""
     from molvae.objectives.parsing import parse_constraint, parse_objective
@@ -226,11 +243,9 @@ def _create_or_resume(
     """The campaign in the campaign file if it exists, else a new one."""
     if not Path(settings["campaign"]).exists():
         return _create(settings, where, yes=yes, verbose=verbose)
-    from molvae.campaign.same_settings import check_same_settings
-
     campaign = open_campaign(settings["campaign"])
     try:
-        check_same_settings(campaign, settings)
+        _check_same(campaign, settings)
     except BaseException:
         campaign.close()
         raise

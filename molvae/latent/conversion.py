@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,6 +99,8 @@ def try_token_ids(space: LatentSpace, molecules: Iterable[str]) -> list[tuple[in
 
 def check_sampling(space: LatentSpace, noise: float, temperature: float) -> None:
     """ConfigError for a noise level or a temperature that the model cannot sample with."""
+    for name, value in (("noise", noise), ("temperature", temperature)):
+        require(isinstance(value, Real), f"{name} must be a number, got {value!r}")
     require(0 <= noise <= 1, f"noise must lie in [0, 1], got {noise}")
     require(
         noise == 0 or space.config.noise_conditioning,

@@ -47,7 +47,8 @@ N_ORDERS, MIN_ORDERS, MAX_ROUNDS = 400, 12, 20
 rounds of sampling at most."""
 MAX_SITES, MAX_LINKER = 2, 12
 """Groups on a core that has no attachment points, and atoms of a linker, at most."""
-OTHER_POINT = re.compile(r"\(\[\*:\d+\]\)")  # an attachment point inside the text of a core
+OTHER_POINT = re.compile(r"\([/\\]?\[\*:\d+\]\)|[/\\]?\[\*:\d+\]")
+"""An attachment point inside the text of a core, with the mark of its bond."""
 
 
 class Begun(NamedTuple):

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.molecules import canonical
+from molvae.config import whole_number
 from molvae.errors import (
     DataError,
     MissingPackageError,
@@ -80,6 +81,7 @@ class Library:
             DataError: The folder is no library, is not complete, or was damaged.
             MissingPackageError: pyarrow or faiss is not installed.
         """
+        require(isinstance(folder, str | Path), f"a library is given by its folder, got {folder!r}")
         folder = Path(folder).absolute()
         pyarrow(), faiss()
         if (folder / "build.json").exists() and not (folder / "library.json").exists():
@@ -149,7 +151,7 @@ class Library:
             InvalidMoleculeError: The text is no molecule.
             UnknownTokenError, TooLongError: By z, the model cannot encode the molecule.
         """
-        require(n >= 1, f"n must be at least 1, got {n}")
+        n = whole_number(n, "n", least=1)
         require(by in ("z", "tanimoto"), f"by must be z or tanimoto, got {by!r}")
         smiles = canonical(smiles)
         if by == "z":
@@ -249,14 +251,27 @@ class Library:
 
     def _open_table(self, number: int) -> tuple[Any, int]:
         """A Parquet file, and the rows of its row groups."""
+        self._check(number, "sha256")
         with self._damage_named():
             file = pyarrow().parquet.ParquetFile(self._paths(number)[0])
         groups = file.metadata.num_row_groups
         return file, file.metadata.row_group(0).num_rows if groups else 1
 
     def _read_index(self, number: int) -> Any:
+        self._check(number, "index_sha256")
         with self._damage_named():
             return faiss().read_index(str(self._paths(number)[1]))
+
+    def _check(self, number: int, kind: str) -> None:
+        """Refuse a file of a partition that is not the one that was built."""
+        path = self._paths(number)[kind != "sha256"]
+        with self._damage_named():
+            found = sha256_of(path)
+        if found != self.about["partitions"][number].get(kind, found):
+            raise DataError(
+                f"{self.folder} is damaged ({path.name} is not the file that was built); remove "
+                "the folder, and build it again"
+            )
 
     @contextmanager
     def _damage_named(self) -> Iterator[None]:
@@ -274,6 +289,12 @@ class Library:
                         for one in column.chunks)  # fmt: skip
         bits = np.frombuffer(data, np.uint64).reshape(-1, 32)
         return bits, np.bitwise_count(bits).sum(axis=1, dtype=np.int32)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def pyarrow() -> Any:

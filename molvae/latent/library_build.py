@@ -17,8 +17,10 @@ import csv
 import hashlib
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from itertools import chain
@@ -27,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rdkit
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from molvae._files import is_draft, write_atomically
@@ -40,7 +43,7 @@ from molvae.chem.properties import score
 from molvae.chem.streaming import Row, Slice, read_slices
 from molvae.config import CampaignConfig, whole_number
 from molvae.errors import DataError, InvalidMoleculeError, without_warnings
-from molvae.latent.library import PROPERTIES, Library, faiss, pyarrow
+from molvae.latent.library import PROPERTIES, Library, faiss, pyarrow, sha256_of
 from molvae.latent.loading import find_model, list_models, load
 from molvae.latent.space import LatentSpace
 from molvae.model.isolation import threads
@@ -104,7 +107,8 @@ def build_library(
         on_progress: Called with the step and the number of slices done.
 
     Raises:
-        DataError: The source cannot be read or has no molecule, or the folder holds anything else.
+        DataError: The source cannot be read or has no molecule, or the folder holds anything else
+            or is being built by another process.
         UnknownNameError: No such model or data set.
         MissingPackageError: pyarrow or faiss is not installed.
         ConfigError: A number is out of range, or the workers died.
@@ -137,34 +141,59 @@ def build_library(
         return made
     if (first_slice := next(slices, None)) is None:
         raise DataError(f"{source} is empty; expected SMILES, one a line or in a column")
-    _begin(out, settings)  # not before: a source that cannot be read leaves no folder
-    missing = _without_done(chain([first_slice], slices), work)
-    run = partial(stream_large, workers=workers, dask=dask)
-    for done, (name, data) in enumerate(run(_canonical_slice, missing), 1):
-        write_atomically(work / name, data)
-        tell("slices with canonical molecules", done)
-    names = sorted(path.name for path in work.glob("slice-*.parquet"))
-    counts = [pyarrow().parquet.read_metadata(work / name).num_rows for name in names]
-    if not sum(counts):
-        raise DataError(f"{source} is empty; expected SMILES, one a line or in a column")
-    if not (work / "first.npy").exists():
-        _find_first(work, names, counts)
-        tell("slices searched for duplicates", len(names))
-    first = np.load(work / "first.npy", mmap_mode="r")
-    ends = np.cumsum(counts)
-    todo = (
-        (k, (work / name).read_bytes(), np.array(first[end - n : end]))
-        for k, (name, n, end) in enumerate(zip(names, counts, ends, strict=True))
-        if not (out / f"part-{k:05d}.parquet").exists()
-    )
-    make = partial(_partition, model_name, model.fingerprint, alerts)
-    for done, (k, rejected, index, table) in enumerate(run(make, todo), 1):
-        write_atomically(work / f"rejected-{k:05d}.tsv", rejected)
-        write_atomically(out / f"part-{k:05d}.faiss", index)
-        write_atomically(out / f"part-{k:05d}.parquet", table)  # last: the partition is complete
-        tell("partitions", done)
-    _finish(out, settings, len(names))
-    return Library.open(out)
+    with _one_at_a_time(out):  # not before: a source that cannot be read leaves no folder
+        _begin(out, settings)
+        missing = _without_done(chain([first_slice], slices), work)
+        run = partial(stream_large, workers=workers, dask=dask)
+        for done, (name, data) in enumerate(run(_canonical_slice, missing), 1):
+            write_atomically(work / name, data)
+            tell("slices with canonical molecules", done)
+        names = sorted(path.name for path in work.glob("slice-*.parquet"))
+        counts = [pyarrow().parquet.read_metadata(work / name).num_rows for name in names]
+        if not sum(counts):
+            raise DataError(f"{source} is empty; expected SMILES, one a line or in a column")
+        if not (work / "first.npy").exists():
+            _find_first(work, names, counts)
+            tell("slices searched for duplicates", len(names))
+        first = np.load(work / "first.npy", mmap_mode="r")
+        ends = np.cumsum(counts)
+        todo = (
+            (k, (work / name).read_bytes(), np.array(first[end - n : end]))
+            for k, (name, n, end) in enumerate(zip(names, counts, ends, strict=True))
+            if not (out / f"part-{k:05d}.parquet").exists()
+        )
+        make = partial(_partition, model_name, model.fingerprint, alerts)
+        for done, (k, rejected, index, table) in enumerate(run(make, todo), 1):
+            write_atomically(work / f"rejected-{k:05d}.tsv", rejected)
+            write_atomically(out / f"part-{k:05d}.faiss", index)
+            write_atomically(
+                out / f"part-{k:05d}.parquet", table
+            )  # last: the partition is complete
+            tell("partitions", done)
+        _finish(out, settings, len(names))
+        return Library.open(out)
+
+
+@contextmanager
+def _one_at_a_time(out: Path) -> Iterator[None]:
+    """Hold the lock beside the folder: builds of two processes would mix their files."""
+    real = Path(os.path.realpath(out))  # links to the folder lead to the same one
+    lock = FileLock(real.parent / (real.name + "-lock"), timeout=0)
+    try:
+        real.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise DataError(
+            f"{out} is being built by another process; wait until it is done, or stop it"
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot write beside {out}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()
+        lock.release()
 
 
 def _begin(out: Path, settings: dict[str, Any]) -> None:
@@ -393,8 +422,8 @@ def _finish(out: Path, settings: dict[str, Any], n: int) -> None:
             table = pyarrow().parquet.ParquetFile(path)
             rows = table.metadata.num_rows
             without = table.read(columns=["z"])["z"].null_count
-            files.append({"rows": rows, "vectors": rows - without, "sha256": _sha256(path),
-                          "index_sha256": _sha256(path.with_suffix(".faiss"))})  # fmt: skip
+            files.append({"rows": rows, "vectors": rows - without, "sha256": sha256_of(path),
+                          "index_sha256": sha256_of(path.with_suffix(".faiss"))})  # fmt: skip
             counts["molecules"] += rows
             counts["without_z"] += without
     for name in (names := sorted(path.name for path in work.glob("slice-*.parquet"))):
@@ -410,8 +439,3 @@ def _finish(out: Path, settings: dict[str, Any], n: int) -> None:
     about["source_digest"] = _digest(names)
     write_atomically(out / "library.json", (json.dumps(about, indent=1) + "\n").encode())
     shutil.rmtree(work)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

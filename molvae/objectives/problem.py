@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
+from numbers import Real
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -63,15 +64,10 @@ class Objective:
         where = f"objective {self.name}"
         if self.direction not in get_args(Direction):
             raise UnknownNameError("direction", str(self.direction), get_args(Direction))
-        require(
-            0 < self.weight <= MAX_VALUE,
-            f"{where}: its weight must be a positive number, got {self.weight}",
-        )
-        require(
-            0 < self.cost <= MAX_VALUE,
-            f"{where}: its cost must be a positive number, got {self.cost}",
-        )
-        _check_finite(where, self.low, self.high, self.worst, self.best)
+        _read_numbers(self, where, "low", "high", "worst", "best", "weight", "cost")
+        for name in ("weight", "cost"):
+            number = getattr(self, name)
+            require(number > 0, f"{where}: its {name} must be a positive number, got {number:g}")
         if self.direction == "range":
             require(
                 self.low is not None and self.high is not None and self.low <= self.high,
@@ -157,7 +153,7 @@ class Constraint:
             self.low is not None or self.high is not None,
             f"{where}: it needs <=, >=, = or in, and a number",
         )
-        _check_finite(where, self.low, self.high)
+        _read_numbers(self, where, "low", "high")
 
     @property
     def unproven(self) -> frozenset[str]:
@@ -394,13 +390,17 @@ def interval(
     return f">= {number(low)}" if low is not None else f"<= {number(cast(float, high))}"
 
 
-def _check_finite(where: str, *numbers: float | None) -> None:
-    for number in numbers:
+def _read_numbers(part: Objective | Constraint, where: str, *names: str) -> None:
+    """Make numbers of any type, e.g. NumPy's, Python's; a `ConfigError` for what is no number."""
+    for name in names:
+        given = getattr(part, name)
+        number = float(given) if isinstance(given, Real) else given
         require(
-            number is None or abs(number) <= MAX_VALUE,
-            f"{where}: its numbers must be finite, at most {MAX_VALUE:g} in magnitude; "
-            f"got {number}",
+            given is None or (isinstance(number, float) and abs(number) <= MAX_VALUE),
+            f"{where}: its {name} must be a number of at most {MAX_VALUE:g} in magnitude; got "
+            f"{given!r}",
         )
+        object.__setattr__(part, name, number)
 
 
 def _clipped(values: Array) -> Array:

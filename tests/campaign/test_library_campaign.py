@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from molvae.bo.screening import open_library
+from molvae.bo.screening import open_library, with_library
 from molvae.bo.strategies.screen import Screen
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.same_settings import check_same_settings
@@ -20,7 +20,8 @@ from molvae.latent.library_build import build_library
 pytest.importorskip("faiss")
 pytest.importorskip("pyarrow")
 N = 80
-FEW = "screen:n_best=2,n_neighbors=4,n_streamed=20,n_top=6"
+FEW_SETTINGS = {"n_best": 2, "n_neighbors": 4, "n_streamed": 20, "n_top": 6}
+FEW = "screen:" + ",".join(f"{name}={value}" for name, value in FEW_SETTINGS.items())
 SETTINGS = {"objective": "qed", "plausibility": "none", "batch_size": 5, "seed": 3}
 
 
@@ -112,6 +113,26 @@ def test_open_over_a_library_compares_its_fingerprint(
             check_same_settings(campaign, {"strategy": FEW})
     with pytest.raises(CampaignError, match="fingerprint"):
         open_library(str(other.folder), library.fingerprint)
+
+
+def test_campaign_over_a_library_that_was_moved_goes_on_where_it_is_now(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, first, now = str(tmp_path / "c.db"), tmp_path / "shop", tmp_path / "moved"
+    build_small_library(first, 5)
+    command = ["optimize", file, "--objective", "qed", "--plausibility", "none", "--batch-size",
+               "2", "--start", "10", "--strategy", FEW]  # fmt: skip
+    assert main([*command, "--library", str(first), "--budget", "12"]) == 0
+    first.rename(now)
+    open_library.cache_clear()
+    assert main([*command, "--library", str(first), "--budget", "14"]) != 0
+    assert main([*command, "--library", str(now), "--budget", "14"]) == 0
+    assert main(["ask", file, "--library", str(now), "-n", "3"]) == 0
+    assert main(["ask", file, "--library", str(build_small_library(tmp_path / "d", 6).folder)]) != 0
+    assert "shop" in capsys.readouterr().err
+    with Campaign.open(file, strategy=with_library(Screen(**FEW_SETTINGS), now)[0]) as campaign:
+        assert len(campaign.trials) == 17
+        campaign.ask(1)
 
 
 def test_create_over_a_library_with_other_strategy_or_model_raises(

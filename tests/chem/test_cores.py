@@ -19,7 +19,13 @@ HELD = {
     "C1CCN([*:1])CC1": ["C1CCN(C2CC2)CC1", "C1CCNCC1", "C1CCN(CCN2CCCCC2)CC1"],  # twice
     "c1ccc2[nH]ccc2c1": ["Cn1ccc2ccccc21", "c1ccc2c(c1)[nH]c1ccccc12"],  # anywhere, fused
     "c1cc([*:1])c[n,c]c1": ["Cc1cccnc1", "CCc1ccccc1"],  # SMARTS
-    "c1ccncc1[*].NS(=O)(=O)c1ccc([*])cc1": ["NS(=O)(=O)c1ccc(COc2cccnc2)cc1"],
+    "c1ccncc1[*].NS(=O)(=O)c1ccc([*])cc1": [
+        "NS(=O)(=O)c1ccc(COc2cccnc2)cc1",
+        "NS(=O)(=O)c1ccc(Oc2cccnc2)cc1",  # a linker of one atom
+        "NS(=O)(=O)c1ccc(N(C)c2cccnc2)cc1",
+    ],
+    "[*:1][C@@](Br)(I)Cl.C[C@H](F)[*:1]": ["C[C@H](F)N[C@@](Br)(I)Cl", "C[C@H](F)NN[C@@](Br)(I)Cl"],
+    "[*:1]/C=C/F.C[*:2]": ["F/C=C/NC", "F/C=C/NNC"],
 }
 LACKING = {
     QUINAZOLINE: ["CN(C)c1ncnc2ccccc12", "CNc1ncnc2cc(F)ccc12", "Oc1ncnc2ccccc12"],
@@ -30,7 +36,14 @@ LACKING = {
     "C1CCN([*:1])CC1": ["C[N+]1(C)CCCCC1", "CC1CCN(C)CC1"],
     "c1ccc2[nH]ccc2c1": ["c1ccc2occc2c1", "C1CCC2NCCC2C1"],
     "c1cc([*:1])c[n,c]c1": ["Cc1ccc(C)nc1", "Cc1ccoc1"],
-    "c1ccncc1[*].NS(=O)(=O)c1ccc([*])cc1": ["Cc1cccnc1", "NS(=O)(=O)c1ccc(COc2cccc(C)n2)cc1"],
+    "c1ccncc1[*].NS(=O)(=O)c1ccc([*])cc1": [
+        "Cc1cccnc1",
+        "NS(=O)(=O)c1ccc(COc2cccc(C)n2)cc1",
+        "NS(=O)(=O)c1ccc(-c2cccnc2)cc1",
+        "NS(=O)(=O)c1ccc(Oc2ccc(C)nc2)cc1",
+    ],
+    "[*:1][C@@](Br)(I)Cl.C[C@H](F)[*:1]": ["C[C@@H](F)N[C@@](Br)(I)Cl", "C[C@H](F)N[C@](Br)(I)Cl"],
+    "[*:1]/C=C/F.C[*:2]": ["F/C=C\\NC", "F/C=C\\NNC"],
 }
 
 
@@ -76,6 +89,15 @@ def test_core_scaffold_of_a_molecule_holds_the_core_with_its_points(core: str) -
 def test_core_scaffold_of_a_core_inside_a_fused_ring_is_none() -> None:
     assert core_of("c1ccccc1").scaffold("c1ccc2ccccc2c1") is None
     assert core_of("c1ccccc1").scaffold("Cc1ccccc1O") == "c1ccccc1"
+
+
+def test_core_labeled_keeps_given_numbers_of_points() -> None:
+    def numbers(text: str) -> list[int]:
+        return [a.GetAtomMapNum() for a in core_of(text).labeled().GetAtoms() if a.GetAtomMapNum()]
+
+    assert numbers("c1c([*:2])cncc1[*:1]") == [2, 1]
+    assert numbers("c1c([*:7])cncc1[*:7]") == [1, 2]
+    assert numbers("c1c(*)cncc1[*:7]") == [1, 2]
 
 
 def test_core_find_sites_are_atoms_where_a_hydrogen_may_be_replaced() -> None:

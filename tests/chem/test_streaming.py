@@ -78,6 +78,35 @@ def test_read_slices_of_gzip_equals_plain_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_read_slices_reads_any_encoding_and_line_end(
+    size: int, encoding: str, end: str, tmp_path: Path
+) -> None:
+    lines = ["Compound,smiles", *(f"Mé-{n},{'C' * n}" for n in range(1, 6)), ""]
+    data = end.join(lines).encode(encoding)
+    expected = [Row(n + 1, f"Mé-{n}", "C" * n) for n in range(1, 6)]
+    for name, content in (("a.csv", data), ("a.csv.gz", gzip.compress(data))):
+        (tmp_path / name).write_bytes(content)
+        assert rows(tmp_path / name, size) == expected
+
+
+def test_read_slices_of_damaged_utf16_raises(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("smiles\nCCO\nCCN\n".encode("utf-16") + b"\x00")
+    with pytest.raises(DataError, match="UTF-16"):
+        rows(tmp_path / "a.csv")
+
+
+def test_read_slices_of_parquet_reads_texts_stored_as_bytes(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = pa.table({"smiles": [b"C", b"CC"], "id": [b"A-1", b"B\xff"]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    assert rows(tmp_path / "a.parquet") == [Row(1, "A-1", "C"), Row(2, "B\\xff", "CC")]
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_read_slices_of_parquet_numbers_the_rows(size: int, tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet

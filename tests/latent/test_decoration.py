@@ -52,6 +52,12 @@ def test_decorate_puts_groups_only_at_attachment_points(space: LatentSpace) -> N
         assert Chem.MolFromSmiles(smiles).HasSubstructMatch(fixed), smiles
 
 
+def test_decorate_both_ends_of_a_double_bond_keeps_its_marks(space: LatentSpace) -> None:
+    core = Chem.MolFromSmarts("[#6,#7,#8,#16]/[CH]=[CH]/[#6,#7,#8,#16]")
+    for smiles in space.decorate("[*:1]/C=C/[*:2]", 6, seed=1):
+        assert Chem.MolFromSmiles(smiles).HasSubstructMatch(core, useChirality=True), smiles
+
+
 def test_link_keeps_both_fragments(space: LatentSpace) -> None:
     first, second = "c1ccncc1[*]", "NS(=O)(=O)c1ccc([*])cc1"
     found = space.link(first, second, 8, seed=1)

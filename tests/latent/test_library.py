@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 import molvae
 from molvae.chem.datasets import sample_molecules
@@ -361,6 +362,41 @@ def test_library_open_of_damaged_or_missing_folder_raises(
     (made.folder / "part-00001.faiss").unlink()
     with pytest.raises(DataError):
         Library.open(made.folder)
+
+
+def test_library_with_a_replaced_file_raises_when_it_is_read(catalog: Path, tmp_path: Path) -> None:
+    folder = build_library(catalog, tmp_path / "lib", partition_size=SIZE).folder
+    for kind in ("parquet", "faiss"):
+        path = folder / f"part-00001.{kind}"
+        before = path.read_bytes()
+        path.write_bytes((folder / f"part-00000.{kind}").read_bytes())
+        with pytest.raises(DataError, match=path.name):
+            Library.open(folder).nearest("CCO", by="z" if kind == "faiss" else "tanimoto")
+        path.write_bytes(before)
+    assert len(Library.open(folder).nearest("CCO", 5)) == 5
+
+
+@pytest.mark.parametrize("call", [
+    lambda library: library.nearest("CCO", "3"),
+    lambda library: library.nearest("CCO", 0),
+    lambda library: Library.open(None),  # type: ignore[arg-type]
+])  # fmt: skip
+def test_library_calls_with_arguments_of_another_type_raise_config_error(
+    call: Callable[[Library], object], library: Library
+) -> None:
+    with pytest.raises(ConfigError):
+        call(library)
+
+
+def test_build_library_in_a_folder_that_another_process_builds_raises(
+    catalog: Path, tmp_path: Path
+) -> None:
+    held = FileLock(tmp_path / "lib-lock")
+    with held, pytest.raises(DataError, match="being built"):
+        build_library(catalog, tmp_path / "lib", partition_size=SIZE)
+    assert not (tmp_path / "lib").exists()
+    build_library(catalog, tmp_path / "lib", partition_size=SIZE)
+    assert not (tmp_path / "lib-lock").exists()
 
 
 def test_library_check_space_with_another_model_raises(library: Library) -> None:

@@ -205,7 +205,15 @@ def is_same_strategy(strategy: Strategy, stored: Mapping[str, Any]) -> bool:
     """Whether a campaign file stores this strategy, also as an earlier version described it."""
     if stored["name"] in STRATEGIES and stored["settings"] is not None:
         stored = describe_strategy(recorded_strategy(stored["name"], stored["settings"]))
-    return describe_strategy(strategy) == stored
+    return _essence(describe_strategy(strategy)) == _essence(stored)
+
+
+def _essence(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Name and settings without the place of a library, which its fingerprint identifies."""
+    settings = dict(described["settings"] or {})
+    if settings.get("fingerprint"):
+        settings.pop("library", None)
+    return {**described, "settings": described["settings"] and settings}
 
 
 def imported_code(settings: Mapping[str, Any] | None) -> tuple[str, ...]:
