@@ -12,7 +12,6 @@ from molvae.campaign.creation import changed_settings, given_objectives
 from molvae.config import CampaignConfig, build, current_names, is_list, resumable_fields
 from molvae.errors import CampaignError, encodable
 from molvae.objectives.parsing import (
-    current_spec,
     make_part,
     merged,
     parse_constraint,
@@ -21,6 +20,7 @@ from molvae.objectives.parsing import (
     with_bounds,
 )
 from molvae.objectives.problem import Constraint, Objective
+from molvae.objectives.registry import built_in_name
 
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
@@ -82,8 +82,9 @@ def _is_same_part(
     parse = parse_objective if kind is Objective else parse_constraint
     made = [make_part(kind, parse(one), campaign_file) for one in given]
     parts: Sequence[Any] = [part for part, _ in made]
-    if kind is Constraint:
-        parts = merged(parts)
+    if kind is Constraint:  # in any order
+        parts = sorted(merged(parts), key=_name)
+        recorded = sorted(recorded, key=_name)
     else:
         functions = {part.name: function for part, function in made}
         recorded = [
@@ -96,8 +97,12 @@ def _is_same_part(
 def _essence(part: Objective | Constraint) -> dict[str, Any]:
     """What makes two objectives or constraints the same."""
     spec = spec_text(part)
-    names = {"name": current_spec(part.name), "spec": spec and current_spec(spec)}
+    names = {"name": _name(part), "spec": spec and built_in_name(spec)}
     return asdict(part) | names | {"version": None, "is_cheap": False}
+
+
+def _name(part: Objective | Constraint) -> str:
+    return built_in_name(part.name)
 
 
 def _same(campaign: Campaign, name: str, value: Any) -> bool:

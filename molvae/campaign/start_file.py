@@ -15,6 +15,7 @@ from molvae.chem.measurements import (
     notes_of,
     operators_of,
     standard_errors,
+    take_replicates,
 )
 from molvae.chem.tables import Table
 from molvae.chem.values import Censored
@@ -148,11 +149,7 @@ def _complete_export(
     """Take failures and replicates from a table that molvae has exported."""
     status = table.column("status")
     for name, found in values.items():
-        if (replicates := table.find(f"{name}_replicates")) is not None:
-            several = measured_values(table, replicates)
-            found |= several
-            for line in several:
-                errors.get(name, {}).pop(line, None)  # computed from the replicates
+        take_replicates(table, name, found, errors.get(name, {}))
         for line, cells in table.rows:
             if cells[status] == "failed":
                 found.setdefault(line, [math.nan])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from molvae.chem.measurements import is_of_replicates
 from molvae.chem.tables import ID_COLUMN
 from molvae.chem.workbooks import frame_rows, is_frame
 from molvae.config import is_list, whole_number
@@ -108,7 +107,7 @@ def _with_signs(
     for name, value in values.items():
         if replicates := about.get(f"{name}_replicates"):
             numbers = [float(one) for one in str(replicates).split(";")]
-            if not _is_missing(value) and math.isclose(fmean(numbers), float(value)):
+            if not _is_missing(value) and is_of_replicates([float(value)], numbers):
                 found[name] = numbers
         elif (sign := about.get(f"{name}_operator", "=")) != "=" and not _is_missing(value):
             found[name] = f"{sign}{value}"

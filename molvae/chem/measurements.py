@@ -20,6 +20,7 @@ from molvae.chem.values import (
 from molvae.errors import DataError, listed, shown, warn
 
 OPERATOR_SUFFIX = "operator"  # columns NAME_operator hold the operators of censored values
+REPLICATES_SUFFIX = "replicates"  # columns NAME_replicates hold those of mean values
 LIMITS = ("<", ">", "<=", ">=", "\u2264", "\u2265")
 OPERATOR_SIGNS = ("", "=", *LIMITS)  # texts of such a column
 OPERATOR_NAMES = re.compile(
@@ -228,6 +229,36 @@ def standard_errors(
         else:
             errors[line] = error
     return errors
+
+
+def take_replicates(
+    table: Table, name: str, values: dict[int, list[float | Censored]], errors: dict[int, float]
+) -> int | None:
+    """Put the replicates of column NAME_replicates into the place of their means.
+
+    Returns:
+        The index of the column, as in a table that molvae has exported; None if there is none.
+    """
+    if (place := table.find(f"{name}_{REPLICATES_SUFFIX}")) is not None:
+        for line, several in measured_values(table, place).items():
+            if is_of_replicates(values.get(line, []), several):
+                values[line] = several
+                errors.pop(line, None)  # computed from the replicates
+    return place
+
+
+def is_of_replicates(
+    values: Sequence[float | Censored], several: Sequence[float | Censored]
+) -> bool:
+    """Whether a value is the mean of the replicates beside it, or has limits among them.
+
+    Another value was edited, and counts without them.
+    """
+    numbers = [one for one in several if isinstance(one, float)]
+    return len(values) == 1 and (
+        len(numbers) < len(several)
+        or (isinstance(values[0], float) and math.isclose(statistics.fmean(numbers), values[0]))
+    )
 
 
 def warn_of_limits(table: Table, columns: Mapping[int, Values], fate: str) -> None:

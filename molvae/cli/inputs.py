@@ -20,6 +20,7 @@ from molvae.chem.measurements import (
     notes_of,
     operators_of,
     standard_errors,
+    take_replicates,
     without_failures,
 )
 from molvae.chem.tables import Table
@@ -214,6 +215,7 @@ def read_measurements(
     used |= {table.find(f"{name}_{OPERATOR_SUFFIX}") for name in names}
     values = {name: measured_values(table, at, signs[name]) for name, at in places.items()}
     errors = {name: standard_errors(table, at, values[name]) for name, at in beside.items()}
+    used |= {take_replicates(table, name, values[name], errors.get(name, {})) for name in names}
     told, seen, status = list[MeasuredRow](), dict[int, int](), table.find("status")
     if status is not None and table.find("asked_at") is not None:
         used |= {table.find(name) for name in skip}

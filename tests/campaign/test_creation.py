@@ -72,3 +72,23 @@ def test_create_takes_an_iterator_of_molecules_and_refuses_a_set(tmp_path: Path)
     several: Any = iter(molecules)
     with Campaign.create(tmp_path / "c.db", ToySpace(), objective="qed", start=several) as campaign:
         assert [trial.smiles for trial in campaign.trials] == molecules
+
+
+@pytest.mark.parametrize(
+    "constraints",
+    [
+        ["MW <= 500", "logP in 1..3"],
+        ["logp in 1..3", "mw<=500.0"],
+        ["logP >= 1", "mw <= 500", "logp <= 3"],
+    ],
+)
+def test_check_same_settings_reads_other_spellings_and_orders_of_constraints(
+    constraints: list[str], tmp_path: Path
+) -> None:
+    with Campaign.create(
+        tmp_path / "c.db", "qm9", objective="qed", constraints=["mw <= 500", "logp in 1..3"],
+        start=["CCO", "CCN"],
+    ) as campaign:  # fmt: skip
+        check_same_settings(campaign, {"constraints": constraints, "objective": "QED"})
+        with pytest.raises(CampaignError):
+            check_same_settings(campaign, {"constraints": constraints[1:]})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import re
+import shutil
 from pathlib import Path
 from shlex import split
 
@@ -398,6 +400,27 @@ def test_start_from_an_exported_table_keeps_failures_and_replicates(lab: Molvae)
         for old, new in zip(before, after, strict=True):
             assert (new.smiles, new.status, new.values) == (old.smiles, old.status, old.values)
             assert (new.errors, new.replicates) == (old.errors, old.replicates)
+
+
+def test_replicates_of_an_exported_table_count_unless_the_value_was_edited(lab: Molvae) -> None:
+    shutil.copy("lab.db", "copy.db")
+    lab("tell", "lab.db", "--file", "-", stdin="id,value\n3,1;2;4.5\n4,2;3\n")
+    assert lab("export", "lab.db", "all.csv").status == 0
+    lines = Path("all.csv").read_text().splitlines(keepends=True)
+    header = next(csv.reader(lines[:1]))
+    rows = [dict(zip(header, row, strict=True)) for row in csv.reader(lines[1:])]
+    rows[2]["pIC50"] = "7.25"
+    with open("edited.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, header)
+        writer.writeheader()
+        writer.writerows(rows)
+    assert lab("tell", "copy.db", "--file", "edited.csv").status == 0
+    assert lab("ask", "new.db", *CREATE[2:], "edited.csv").status == 0
+    for name in ("copy.db", "new.db"):
+        with Campaign.open(name) as campaign:
+            edited, kept = campaign.trials[2:4]
+        assert (edited.values, edited.replicates) == ({"pIC50": 7.25}, {})
+        assert (kept.values, kept.replicates) == ({"pIC50": 2.5}, {"pIC50": [2.0, 3.0]})
 
 
 def test_start_reads_sdf_parquet_and_lists(lab: Molvae) -> None:
