@@ -127,6 +127,20 @@ def _running(campaign: Campaign) -> Iterator[None]:
             campaign._runner = None
 
 
+def _check_affords_a_value(campaign: Campaign, budget: int) -> None:
+    """Refuse a budget that is spent before the objective itself has a value."""
+    trials, problem = campaign.trials, campaign.problem
+    if not problem.fidelities or any(t.status != "pending" and not t.fidelity for t in trials):
+        return
+    least = problem.cost() + sum(problem.cost(t.fidelity) for t in trials if t.fidelity)
+    require(
+        budget >= least,
+        f"a budget of {budget} ends before {problem.objectives[0].name} has a value: an evaluation "
+        f"costs {problem.cost():g}, and the initial molecules of lower fidelities "
+        f"{least - problem.cost():g}; give at least {least:g}",
+    )
+
+
 def run_campaign(
     campaign: Campaign,
     budget: int,
@@ -146,6 +160,7 @@ def run_campaign(
         "with an executor, workers says how many calls it takes at once; give at least 1",
     )
     tasks, problem = evaluation_tasks(campaign, limits.timeout), campaign.problem
+    _check_affords_a_value(campaign, budget)
     if all(isinstance(one.objective, Program) or is_cheap(one.objective) for one in tasks):
         limits = replace(limits, timeout=None)  # programs are stopped where they run
     if limits.timeout is not None and executor is None and dask is None:

@@ -85,6 +85,17 @@ def test_run_spends_a_budget_of_costs_that_are_not_exact(tmp_path: Path) -> None
         assert len(c.config.fidelities) == 1
 
 
+def test_run_with_a_budget_below_one_objective_evaluation_names_the_least(tmp_path: Path) -> None:
+    with create(tmp_path / "c.db") as campaign:
+        cheap = sum(bool(trial.fidelity) for trial in campaign.trials)
+        least = campaign.problem.cost() + cheap * campaign.problem.cost("fast")
+        with pytest.raises(ConfigError, match=f"give at least {least:g}"):
+            campaign.run(math.ceil(least) - 1)
+        assert all(trial.status == "pending" for trial in campaign.trials)
+        campaign.run(math.ceil(least))
+        assert any(t.status == "complete" and not t.fidelity for t in campaign.trials)
+
+
 def test_run_with_workers_calls_the_function_of_each_fidelity(tmp_path: Path) -> None:
     with create(tmp_path / "c.db", start=8) as c:
         c.run(budget=70, workers=1)
