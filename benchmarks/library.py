@@ -112,8 +112,9 @@ def found(task: str, seed: int, folder: str, budget: int, part: int) -> dict[str
     """Shares of the best molecules of the library that three methods find."""
     library = Library.open(folder)
     smiles = column(library, "smiles")
-    if task in PROPERTIES:
-        values = np.array(column(library, task))
+    own = {name.lower(): name for name in PROPERTIES}
+    if task in own:
+        values = np.array(column(library, own[task]))
     else:
         kept = Path(folder).with_name(f"{task.replace('/', '-')}.json")
         values = np.array(run.cached(kept, lambda: molvae.get_objective(task)(smiles)), dtype=float)
