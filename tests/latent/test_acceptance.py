@@ -118,6 +118,7 @@ class _NoNitrogen:
 
 def test_generate_redraws_rejected_molecules_with_default_sampling_only() -> None:
     space = copy.copy(molvae.load("qm9"))
+    space.acceptance = None
     plain = space.generate(20, seed=5)
     space.acceptance = _NoNitrogen()  # type: ignore[assignment]
     made = space.generate(20, seed=5)
