@@ -66,7 +66,12 @@ def open_library(folder: str, fingerprint: str = "") -> Library:
         CampaignError: Its content is not the one of this fingerprint.
         DataError, MissingPackageError: As for `Library.open`.
     """
-    library = Library.open(folder)
+    try:
+        library = Library.open(folder)
+    except DataError as error:
+        if fingerprint:
+            error.args = (f"{error}; or say where the campaign's library is now (--library)",)
+        raise
     if fingerprint not in ("", library.fingerprint):
         raise CampaignError(
             f"{folder} is not the library that the campaign was created with (fingerprint "

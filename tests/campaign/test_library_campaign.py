@@ -126,6 +126,8 @@ def test_campaign_over_a_library_that_was_moved_goes_on_where_it_is_now(
     first.rename(now)
     open_library.cache_clear()
     assert main([*command, "--library", str(first), "--budget", "14"]) != 0
+    assert main(["ask", file]) != 0
+    assert "where the campaign's library is now (--library)" in capsys.readouterr().err
     assert main([*command, "--library", str(now), "--budget", "14"]) == 0
     assert main(["ask", file, "--library", str(now), "-n", "3"]) == 0
     assert main(["ask", file, "--library", str(build_small_library(tmp_path / "d", 6).folder)]) != 0
