@@ -129,8 +129,11 @@ def _running(campaign: Campaign) -> Iterator[None]:
 
 def _check_affords_a_value(campaign: Campaign, budget: int) -> None:
     """Refuse a budget that is spent before the objective itself has a value."""
-    trials, problem = campaign.trials, campaign.problem
-    if not problem.fidelities or any(t.status != "pending" and not t.fidelity for t in trials):
+    problem = campaign.problem
+    if not problem.fidelities:
+        return
+    trials = campaign.trials
+    if any(trial.status != "pending" and not trial.fidelity for trial in trials):
         return
     least = problem.cost() + sum(problem.cost(t.fidelity) for t in trials if t.fidelity)
     require(

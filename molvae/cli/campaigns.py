@@ -159,7 +159,7 @@ def ask(
     ):
         if out is not None:  # before anything is asked
             check_can_write_plate(campaign, out, overwrite=overwrite, apart_from=inputs)
-        if not create:
+        if chosen and not create:
             _check_same(campaign, chosen)
             _use_libraries(campaign, chosen)
         shown = pending or fill or (create and not campaign.problem.fidelities)

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -72,6 +72,7 @@ class Library:
         self._table = lru_cache(MAX_OPEN_FILES)(self._open_table)
         self._index = lru_cache(MAX_OPEN_FILES)(self._read_index)
         self._bits = lru_cache(MAX_OPEN_FILES)(self._read_bits)
+        self._check = cache(self._check_file)  # files that are opened again are not hashed again
 
     @classmethod
     def open(cls, folder: str | Path) -> Library:
@@ -262,7 +263,7 @@ class Library:
         with self._damage_named():
             return faiss().read_index(str(self._paths(number)[1]))
 
-    def _check(self, number: int, kind: str) -> None:
+    def _check_file(self, number: int, kind: str) -> None:
         """Refuse a file of a partition that is not the one that was built."""
         path = self._paths(number)[kind != "sha256"]
         with self._damage_named():

@@ -166,9 +166,8 @@ def build_library(
         for done, (k, rejected, index, table) in enumerate(run(make, todo), 1):
             write_atomically(work / f"rejected-{k:05d}.tsv", rejected)
             write_atomically(out / f"part-{k:05d}.faiss", index)
-            write_atomically(
-                out / f"part-{k:05d}.parquet", table
-            )  # last: the partition is complete
+            # Last, for with it the partition is complete.
+            write_atomically(out / f"part-{k:05d}.parquet", table)
             tell("partitions", done)
         _finish(out, settings, len(names))
         return Library.open(out)

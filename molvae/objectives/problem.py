@@ -65,8 +65,7 @@ class Objective:
         if self.direction not in get_args(Direction):
             raise UnknownNameError("direction", str(self.direction), get_args(Direction))
         _read_numbers(self, where, "low", "high", "worst", "best", "weight", "cost")
-        for name in ("weight", "cost"):
-            number = getattr(self, name)
+        for name, number in (("weight", self.weight), ("cost", self.cost)):
             require(number > 0, f"{where}: its {name} must be a positive number, got {number:g}")
         if self.direction == "range":
             require(
@@ -396,7 +395,8 @@ def _read_numbers(part: Objective | Constraint, where: str, *names: str) -> None
         given = getattr(part, name)
         number = float(given) if isinstance(given, Real) else given
         require(
-            given is None or (isinstance(number, float) and abs(number) <= MAX_VALUE),
+            (given is None and name not in ("weight", "cost"))
+            or (isinstance(number, float) and abs(number) <= MAX_VALUE),
             f"{where}: its {name} must be a number of at most {MAX_VALUE:g} in magnitude; got "
             f"{given!r}",
         )

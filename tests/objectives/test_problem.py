@@ -114,6 +114,8 @@ def test_parse_objective_and_constraint_of_any_text_raise_config_error_only(text
         ({"direction": "maximize", "worst": 2.0, "best": 1.0}, "other side of worst"),
         ({"direction": "minimize", "worst": 1.0, "best": 2.0}, "other side of worst"),
         ({"direction": "maximize", "weight": 0.0}, "weight must be a positive number"),
+        ({"direction": "maximize", "weight": None}, "weight must be a number"),
+        ({"direction": "maximize", "cost": "2"}, "cost must be a number"),
         (
             {"direction": "maximize", "weight": math.inf},
             "weight must be a number of at most",
