@@ -387,8 +387,8 @@ class CampaignConfig(RunLimits):
     start: int | str | None = None
     """Initial molecules: this many random ones of `dataset`, by default a third of the budget and
     at most 100; or a file of molecules (with a column `value` if measured)."""
-    dataset: str = "zinc250k"
-    """Data set of random initial molecules."""
+    dataset: str | None = None
+    """Data set of random initial molecules; by default that of the model, or zinc250k."""
     budget: int = field(default=300, metadata=RESUMABLE)
     """Total number of evaluations, initial molecules and earlier runs included; with fidelities,
     their total cost."""

@@ -29,16 +29,22 @@ STREAM_KAPPAS = (0.0, 1.0)
 
 
 def training_dataset(space: LatentSpaceProtocol) -> str | None:
-    """Name of the data set that a model was trained on; None if it is unknown or not installed."""
+    """Name of the data set that a model was trained on; None if that has no name."""
     about: Mapping[str, Any] = getattr(space, "about", {})
     name = about.get("data", {}).get("source")
-    if name not in DATASETS:
+    return str(name) if name in DATASETS else None
+
+
+def screened_dataset(space: LatentSpaceProtocol) -> str | None:
+    """Name of the data set that a model was trained on; None if it is unknown or not installed."""
+    name = training_dataset(space)
+    if name is None:
         return None
     try:
         _texts(name)
     except (DataError, MissingPackageError):
         return None
-    return str(name)
+    return name
 
 
 def sample_dataset(dataset: str, n: int, *, seed: int) -> list[str]:

@@ -143,6 +143,7 @@ def create_file(
         "take a space with latent_dim above 0",
     )
     functions = {name: bound_to(space, function) for name, function in functions.items()}
+    dataset = made.dataset or _dataset_of(space)
     if library is not None:
         library.check_space(space)
     sampled = library is not None and isinstance(start, int)
@@ -163,7 +164,7 @@ def create_file(
             start,
             space,
             told_names(problem),
-            dataset=made.dataset,
+            dataset=dataset,
             seed=made.seed,
             skip_invalid=made.skip_invalid,
             standardize=made.standardize,
@@ -181,6 +182,7 @@ def create_file(
         tune=is_series(first.trials) if made.tune is None else made.tune,
         campaign=path.name,
         space=_findable(space.name),
+        dataset=dataset,
         objective=_labels(objective, problem.objectives, made.command),
         constraints=_labels(constraints, problem.constraints, None),
         fidelities=_labels(given.get("fidelities", ()), problem.fidelities, None),
@@ -366,6 +368,13 @@ def percentiles_of(space: LatentSpaceProtocol, start: InitialDesign) -> list[flo
     z = torch.tensor([trial.z for trial in start.trials], dtype=torch.float64, device="cpu")
     smiles = [trial.smiles for trial in start.trials]
     return density_percentiles(space, smiles, z.reshape(len(smiles), space.dim))
+
+
+def _dataset_of(space: LatentSpaceProtocol) -> str:
+    """The data set of random initial molecules: that of the model, if it has a name."""
+    from molvae.bo.screening import training_dataset
+
+    return training_dataset(space) or "zinc250k"
 
 
 def _findable(name: str) -> str:

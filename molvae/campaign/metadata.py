@@ -108,9 +108,8 @@ def _config(facts: Mapping[str, Any], problem: OptimizationProblem) -> dict[str,
         "batch_size": facts["batch"],
         "seed": facts["seed"],
         "skip_invalid": facts["skipped"] > 0,
+        "dataset": found if isinstance(found := facts.get("dataset"), str) else "zinc250k",
     }
-    if isinstance(facts.get("dataset"), str):
-        settings["dataset"] = facts["dataset"]
     single, *others = problem.objectives
     if not others and single.direction != "range":
         spec = current_spec(spec_text(single) or python_object(single.name))

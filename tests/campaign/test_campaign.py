@@ -768,6 +768,25 @@ def test_create_replaces_random_molecules_the_space_cannot_encode(
         begin(path.with_name("more.db"), start=54)
 
 
+@pytest.mark.parametrize("given", [None, "moses"])
+def test_create_draws_molecules_of_the_data_set_that_the_model_was_trained_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    import molvae.chem.datasets
+
+    space, asked = ToySpace(), list[str]()
+    space.about = {"data": {"source": "qm9"}}  # type: ignore[attr-defined]
+
+    def drawn(source: str, n: int, seed: int) -> list[str]:
+        asked.append(source)
+        return space.molecules[:n]
+
+    monkeypatch.setattr(molvae.chem.datasets, "sample_molecules", drawn)
+    settings = {"dataset": given} if given else {}
+    with Campaign.create(path, space, objective="qed", start=4, **settings) as campaign:  # type: ignore[arg-type]
+        assert asked == [campaign.config.dataset] == [given or "qm9"]
+
+
 def test_open_makes_an_objective_by_name_again(path: Path) -> None:
     with begin(path, n=3, objective="qed") as campaign:
         campaign.run(4)

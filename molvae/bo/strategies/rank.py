@@ -36,7 +36,7 @@ from molvae.bo.kernels import KERNELS
 from molvae.bo.molecule_predictor import MoleculePredictor
 from molvae.bo.operators import branch_offspring, perturb_latent
 from molvae.bo.pool import CandidatePool, unfiltered
-from molvae.bo.screening import sample_dataset, training_dataset
+from molvae.bo.screening import sample_dataset, screened_dataset
 from molvae.bo.surrogate import SurrogateFactory, reproducible
 from molvae.chem.cores import Core
 from molvae.chem.diversity import Diversity
@@ -270,7 +270,7 @@ class Rank:
             diverse = self._diverse_at_first(observations, warm)
             pool = self.pool(diverse, space, n, rng, seed=seed)
             screens = self.screen_fraction and observations.core is None
-            dataset = training_dataset(space) if screens else None
+            dataset = screened_dataset(space) if screens else None
             shares = self.shares(
                 observations, branches=hasattr(space, "branch"), screens=dataset is not None
             )

@@ -17,7 +17,7 @@ from molvae.bo.screening import (
     neighbors_of_best,
     open_library,
     sample_dataset,
-    training_dataset,
+    screened_dataset,
 )
 from molvae.bo.strategies.rank import Rank
 from molvae.bo.surrogate import reproducible
@@ -74,7 +74,7 @@ class Screen:
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
         observations.require_observations(self.name, 1, several=True)
-        where = self.library or self.dataset or training_dataset(space)
+        where = self.library or self.dataset or screened_dataset(space)
         if where is None:
             raise CampaignError(
                 f"the training data of {space.name!r} is not at hand; name a data set or a file: "
