@@ -35,6 +35,7 @@ from benchmarks import (
     property_table,
     several_goals,
     surrogates,
+    training,
     workers,
 )
 from benchmarks.shared import molecules, pages, plots, run, tables
@@ -374,6 +375,29 @@ def test_library_measures_recall_and_best_molecules(tmp_path: Path) -> None:
     assert all(0 <= row[method] <= 1 for method in ("library", "tanimoto", "random"))
     assert row["library"] > 0
     assert "| qed | 0 |" in text_of(library, result)
+
+
+@pytest.mark.slow
+def test_training_measures_what_comes_back_after_so_many_minutes(tmp_path: Path) -> None:
+    result = quick(training, tmp_path)
+    assert [row["model"] for row in result["rows"]] == list(training.OURS)
+    for row in result["rows"]:
+        assert row["seen"] > 0 < row["seconds"]
+        assert 0 <= row["reconstruction"] <= 1
+        assert 0 < row["validity"] <= 1
+    assert "| recipe `zinc250k` |" in text_of(training, result)
+    training.figures(result, tmp_path)
+    assert (tmp_path / "training.svg").read_text().count("<svg") == 1
+
+
+def test_timed_loader_ends_after_its_seconds_and_counts_molecules() -> None:
+    class Loader(list[torch.Tensor]):
+        dataset = range(6)
+
+    batches = [torch.zeros(4), torch.zeros(2)]
+    there, over = training.Timed(Loader(batches), 60.0), training.Timed(Loader(batches), 0.0)
+    assert (len(list(there)), there.found["seen"]) == (2, 6)
+    assert (len(list(over)), over.found["seen"]) == (0, 0)
 
 
 @pytest.mark.slow
