@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from molvae.bo.origins import ADDED
 from molvae.campaign.creation import percentiles_of
-from molvae.campaign.evaluation import limits_note, measurements, parse_outcome, with_computed
+from molvae.campaign.evaluation import (
+    failures_note,
+    limits_note,
+    measurements,
+    parse_outcome,
+    with_computed,
+)
 from molvae.campaign.initial_design import InitialDesign, build_initial_design, listed_molecules
 from molvae.campaign.start_rows import StartRow
 from molvae.campaign.trial import NewTrial, Outcome, Trial
@@ -28,7 +34,7 @@ def corrected(
 ) -> dict[int, Outcome]:
     """Outcomes that replace earlier ones.
 
-    Earlier notes stay, unless new ones have the same name or they are limits that were replaced.
+    Earlier notes stay, unless new ones have the same name or they are of replaced measurements.
     """
     trials = {trial.id: trial for trial in campaign.trials}
     outcomes = {}
@@ -36,7 +42,9 @@ def corrected(
         kept, problem = dict[str, str](), campaign.problem
         if (trial := trials.get(id_)) is not None:
             problem = problem.at(trial.fidelity)
-            replaced = {limits_note(n) for n in told_names(problem) if _noted_limits(trial, n)}
+            names = told_names(problem)
+            replaced = {limits_note(name) for name in names if _noted_limits(trial, name)}
+            replaced |= {failures_note(name) for name in names if _noted_failures(trial, name)}
             kept = {name: text for name, text in trial.notes.items() if name not in replaced}
         outcome = parse_outcome(
             problem,
@@ -67,8 +75,8 @@ def with_replicates(
             continue
         names = told_names(campaign.problem.at(trial.fidelity))
         given = value if isinstance(value, Mapping) else {names[0]: value}
-        new = {name: [one for one in measurements(given.get(name)) if one == one] for name in names}
-        if not any(new.values()):
+        new = {name: [] if (v := given.get(name)) is None else measurements(v) for name in names}
+        if not any(one == one for several in new.values() for one in several):
             problems.append(
                 f"trial {id_} gets no further value, and a failed measurement adds nothing: leave "
                 "it out, or make the trial a failure (molvae tell --correct)"
@@ -76,7 +84,8 @@ def with_replicates(
             continue
         everything[id_] = {name: [*_measurements(trial, name), *new[name]] for name in names}
         own = {n: e for n, e in trial.errors.items() if n in names and n not in trial.replicates}
-        single = {n: e for n, e in own.items() if not any(isinstance(v, float) for v in new[n])}
+        measured = {n for n, of in new.items() if any(isinstance(v, float) and v == v for v in of)}
+        single = {n: e for n, e in own.items() if n not in measured}
         if errors.get(id_) is None or isinstance(errors[id_], Mapping):
             errors[id_] = {**single, **(errors.get(id_) or {})} or None
         noted = {f"standard error of {n}": str(e) for n, e in own.items() if n not in single}
@@ -98,9 +107,16 @@ def _why_nothing_to_add_to(trial: Trial | None) -> str:
 def _measurements(trial: Trial, name: str) -> Sequence[float | Censored]:
     """Measurements of a complete trial: replicates or a value, and limits."""
     value, limits = trial.values[name], _noted_limits(trial, name)
+    failures = [math.nan] * _noted_failures(trial, name)
     if name in trial.operators:
-        return limits or [Censored(trial.operators[name], value)]
-    return [*trial.replicates.get(name, [value]), *limits]
+        return [*(limits or [Censored(trial.operators[name], value)]), *failures]
+    return [*trial.replicates.get(name, [value]), *limits, *failures]
+
+
+def _noted_failures(trial: Trial, name: str) -> int:
+    """The number of failed measurements that `combined` noted."""
+    text = trial.notes.get(failures_note(name), "")
+    return int(text) if text.isdecimal() else 0  # else a person's note
 
 
 def _noted_limits(trial: Trial, name: str) -> list[Censored]:
@@ -140,7 +156,6 @@ def added(
         molecules,
         campaign.space,
         names,
-        dataset=campaign.config.dataset,
         seed=campaign.seed,
         **settings,
     )

@@ -219,7 +219,8 @@ def parse_outcome(
 def combined(found: Mapping[str, Sequence[float | Censored]]) -> Outcome:
     """The outcome of measurements by name: the mean of the numbers, else the tightest limit.
 
-    Several numbers are replicates; NaN is a failed measurement. Limits that are not used are notes.
+    Several numbers are replicates; NaN is a failed measurement. Notes tell limits that are not
+    used, and how many measurements failed beside others.
 
     Raises:
         ConfigError: A molecule has limits in both directions, and no number.
@@ -242,6 +243,8 @@ def combined(found: Mapping[str, Sequence[float | Censored]]) -> Outcome:
             replicates[name] = numbers
         if limits and (numbers or len(limits) > 1):
             notes[limits_note(name)] = "; ".join(map(str, limits))
+        if name in values and (failures := len(several) - len(numbers) - len(limits)):
+            notes[failures_note(name)] = str(failures)
     return Outcome(
         complete=len(values) == len(found),
         values=values,
@@ -272,6 +275,11 @@ def check_complete(
 def limits_note(name: str) -> str:
     """Name of the note with the limits of a value."""
     return f"limits of {name}"
+
+
+def failures_note(name: str) -> str:
+    """Name of the note with the number of failed measurements beside a value."""
+    return f"failed measurements of {name}"
 
 
 def with_computed(

@@ -178,12 +178,13 @@ def parse_value(text: str) -> list[float | Censored] | None:
             ) from reason
         if value is not None:
             found.append(value)
-    return without_failures(found)
+    return none_if_failed(found)
 
 
-def without_failures(found: Sequence[float | Censored]) -> list[float | Censored] | None:
-    """The measurements that did not fail; None if all did."""
-    return [one for one in found if isinstance(one, Censored) or not math.isnan(one)] or None
+def none_if_failed(found: Sequence[float | Censored]) -> list[float | Censored] | None:
+    """The measurements; None if all of them failed."""
+    succeeded = any(isinstance(one, Censored) or not math.isnan(one) for one in found)
+    return list(found) if succeeded else None
 
 
 def mean_values(table: Table, place: int) -> dict[int, float]:

@@ -17,11 +17,11 @@ from molvae.chem.measurements import (
     has_decimal_comma,
     mean_values,
     measured_values,
+    none_if_failed,
     notes_of,
     operators_of,
     standard_errors,
     take_replicates,
-    without_failures,
 )
 from molvae.chem.tables import Table
 from molvae.chem.values import MISSING_TEXTS, Censored, not_a_number, number
@@ -248,7 +248,7 @@ def read_measurements(
             id=id_,
             blank=() if "failed" in words else tuple(blank),
             where=table.where(line),
-            values={name: without_failures(found.get(line, [])) for name, found in values.items()},
+            values={name: none_if_failed(found.get(line, [])) for name, found in values.items()},
             errors={name: found[line] for name, found in errors.items() if line in found},
             message=_message(cells, message, places.values()),
             notes={k: v for k, v in notes_of(table, cells, used).items() if not _is_own(own, k, v)},

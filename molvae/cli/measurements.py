@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -96,7 +97,11 @@ def tell(
                 row.id: {name: row.values[name] for name in own[row.id] if name in row.values}
                 for row in rows
             }
-            if not add:
+            if add:
+                for row in rows:
+                    lost = {n for n, of in values[row.id].items() if of is None} - {*row.blank}
+                    values[row.id] |= dict.fromkeys(lost, math.nan)
+            else:
                 _check_complete(rows, values, correct=correct)
             _ask_back(campaign, values, yes=yes)
             messages = {row.id: row.message or message for row in rows}

@@ -352,6 +352,29 @@ def test_add_replicates_of_limits_and_texts_keeps_all_that_was_told(tmp_path: Pa
             campaign.add_replicates(1, float("nan"))
 
 
+def test_failed_measurements_beside_others_are_noted(tmp_path: Path) -> None:
+    failed, note = float("nan"), "failed measurements of y"
+    with begin(tmp_path / "c.db") as campaign:
+        trial = campaign.correct(1, [5.0, failed], "two wells")
+        assert (trial.values, trial.replicates, trial.notes) == ({"y": 5.0}, {}, {note: "1"})
+        trial = campaign.add_replicates(1, [failed, 6.0, failed])
+        assert (trial.replicates, trial.notes) == ({"y": [5.0, 6.0]}, {note: "3"})
+        assert campaign.add_replicates(1, "<9").notes == {note: "3", "limits of y": "<9"}
+        assert campaign.correct(1, 2.5, "another well").notes == {}
+
+
+def test_add_replicates_by_name_keeps_what_failed_and_passes_over_what_was_not_measured(
+    tmp_path: Path,
+) -> None:
+    goals = ["manual:a", "manual:b"]
+    with Campaign.create(tmp_path / "c.db", ToySpace(), objective=goals, start=START[:3]) as c:
+        c.tell(1, {"a": 1.0, "b": 2.0}, error={"b": 0.5})
+        trial = c.add_replicates(1, {"a": 3.0, "b": None})
+        assert (trial.replicates, trial.errors["b"], trial.notes) == ({"a": [1.0, 3.0]}, 0.5, {})
+        trial = c.add_replicates(1, {"a": 3.0, "b": float("nan")})
+        assert (trial.errors["b"], trial.notes) == (0.5, {"failed measurements of b": "1"})
+
+
 def test_tell_all_of_a_half_filled_row_raises_and_leaves_it_pending(tmp_path: Path) -> None:
     goals = ["manual:a", "manual:b"]
     with Campaign.create(tmp_path / "c.db", ToySpace(), objective=goals, start=START[:3]) as c:

@@ -289,7 +289,8 @@ def test_start_merges_the_rows_of_a_molecule(lab: Molvae) -> None:
     assert (three.values, three.errors) == ({"pIC50": 3.0}, {"pIC50": 0.5})
     assert (four.status, four.values) == ("failed", {})
     header, *rows = lab("export", "lab.db").out.splitlines()
-    assert header.endswith("note_id,who,pIC50_error,pIC50_replicates")
+    own = "note_id,who,pIC50_error,pIC50_replicates,failed measurements of pIC50"
+    assert header.endswith(own)
     assert "x1; x2,Ada" in rows[0]
 
 
