@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
-from molvae.bo.analogs import similarity_floor
+from molvae.bo.analogs import core_at_first, similarity_floor
 from molvae.bo.base import Candidate, Observations
 from molvae.bo.fidelity_choice import choose_fidelities
 from molvae.bo.molecule_predictor import MoleculePredictor
@@ -25,6 +25,7 @@ from molvae.bo.prediction import Prediction
 from molvae.bo.surrogate import predictions
 from molvae.chem.filters import passes
 from molvae.chem.fingerprints import morgan_bits, tanimoto
+from molvae.chem.molecules import shared_molecule
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
 
@@ -39,8 +40,8 @@ class CandidatePool:
         acquisition: Compares molecules.
         filters: Catalogs of structural alerts; molecules with an alert are dropped.
         cautious: Drop candidates far from the initial molecules, if these are analogues and not
-            many molecules were proposed yet, see `similarity_floor`; and weigh uncertainty less
-            where it was overestimated.
+            many molecules were proposed yet, see `similarity_floor` and `core_at_first`; and weigh
+            uncertainty less where it was overestimated.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class CandidatePool:
         near = cautious and observations.core is None  # molecules with a core are near by that
         self.floor = similarity_floor(observations) if near else 0.0
         """Smallest similarity of a candidate to the nearest observed molecule."""
+        self.core = core_at_first(observations) if near else None
+        """What candidates hold; None: anything."""
         self.n_observed = len(observations.smiles)
         self.mean = acquisition.measured
         """Predicted scores, `n x measured`; of observed molecules the measured scores, or the
@@ -151,7 +154,9 @@ class CandidatePool:
         return self._accepted[row]
 
     def _near(self, smiles: list[str]) -> list[str]:
-        """The molecules that are similar enough to an observed one."""
+        """The molecules that hold the core and are similar enough to an observed one."""
+        if (core := self.core) is not None:
+            smiles = [one for one in smiles if shared_molecule(one).HasSubstructMatch(core)]
         if not self.floor or not smiles:
             return smiles
         observed = morgan_bits(self.smiles[: self.n_observed])

@@ -13,9 +13,10 @@ from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from gpytorch.kernels import LinearKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from rdkit import Chem
 from torch import Tensor
 
-from molvae.bo.analogs import similarity_floor
+from molvae.bo.analogs import core_at_first, similarity_floor
 from molvae.bo.base import Observations
 from molvae.bo.kernel_weights import subsample_best_and_random
 from molvae.bo.strategies.genetic import Genetic
@@ -337,27 +338,52 @@ def test_rank_fills_the_batch_from_few_plausible_molecules(seed: int) -> None:
     assert len(SMALL.propose(observations, ToySpace(), 6, seed=seed)) == 6
 
 
+SERIES = [f"O=C(Nc1ccc({r})cc1)c1ccccc1" for r in ("C", "CC", "F", "Cl", "OC", "N", "O", "Br")]
+UNLIKE = ["CCO", "c1ccccc1", "CC(=O)NCC#N", "C1CCNCC1"]
+
+
+def told(smiles: Sequence[str], proposed: int) -> Observations:
+    """Molecules, the last ones proposed, the others initial."""
+    origins = ["start"] * (len(smiles) - proposed) + ["rank graph"] * proposed
+    return dataclasses.replace(
+        toy_observations(0),
+        smiles=tuple(smiles),
+        z=torch.zeros(len(smiles), ToySpace().dim, dtype=torch.float64),
+        y=torch.arange(len(smiles), dtype=torch.float64)[:, None],
+        origins=tuple(origins),
+    )
+
+
 def test_similarity_floor_of_a_series_falls_with_proposals() -> None:
-    series = [f"O=C(Nc1ccc({r})cc1)c1ccccc1" for r in ("C", "CC", "F", "Cl", "OC", "N", "O", "Br")]
-    space = ToySpace()
-
     def floor(smiles: Sequence[str], proposed: int) -> float:
-        origins = ["start"] * (len(smiles) - proposed) + ["rank graph"] * proposed
-        return similarity_floor(
-            dataclasses.replace(
-                toy_observations(0),
-                smiles=tuple(smiles),
-                z=torch.zeros(len(smiles), space.dim, dtype=torch.float64),
-                y=torch.zeros(len(smiles), 1, dtype=torch.float64),
-                origins=tuple(origins),
-            )
-        )
+        return similarity_floor(told(smiles, proposed))
 
-    assert 0.5 < floor(series, 0) < 1
-    assert floor([*series, "CCO", "CCN"], 2) == floor(series, 0)
-    assert 0 < floor([*series, *series[:6]], 6) < floor(series, 0)
-    assert floor([*series, *series], 8) == 0
-    assert floor(["CCO", "c1ccccc1", "CC(=O)NCC#N", "C1CCNCC1"], 0) == 0
+    assert 0.5 < floor(SERIES, 0) < 1
+    assert floor([*SERIES, "CCO", "CCN"], 2) == floor(SERIES, 0)
+    assert 0 < floor([*SERIES, *SERIES[:6]], 6) < floor(SERIES, 0)
+    assert floor([*SERIES, *SERIES], 8) == 0
+    assert floor(UNLIKE, 0) == 0
+
+
+def test_core_at_first_is_what_a_series_has_in_common() -> None:
+    def core(smiles: Sequence[str], proposed: int) -> str | None:
+        found = core_at_first(told(smiles, proposed))
+        return None if found is None else Chem.MolToSmiles(found)
+
+    assert core(SERIES, 0) == core([*SERIES, *UNLIKE[:3]], 3) == "O=C(Nc1ccccc1)c1ccccc1"
+    assert core([*SERIES, *UNLIKE], 4) is None
+    assert core(UNLIKE, 0) is None
+    odd = [s.replace("NC", "SC") for s in SERIES[:1]]  # one of nine does not hold the core
+    assert core([*SERIES, *SERIES[:2], *odd], 0) == "O=C(Nc1ccccc1)c1ccccc1"
+    assert core([f"c1ccccc1{14 * 'C'}{end}" for end in "NOFS"], 0) is None  # the ring is small
+
+
+def test_pool_of_a_series_takes_candidates_with_its_core() -> None:
+    observations, kept = told(SERIES, 0), "O=C(Nc1ccc(C#N)cc1)c1ccccc1"
+    pool = Rank().pool(observations, ToySpace(), 2, np.random.default_rng(0), seed=0)
+    pool.floor = 0.0
+    pool.add([kept, "O=C(Nc1ccc(C#N)cc1)C1CCCCC1"], None, "graph")
+    assert pool.smiles[len(SERIES) :] == [kept]
 
 
 def test_recorded_strategy_of_earlier_versions_keeps_old_settings() -> None:
