@@ -203,6 +203,10 @@ class CampaignError(MolvaeError, RuntimeError):
     """A request that a campaign file does not allow."""
 
 
+class LibraryExhaustedError(CampaignError):
+    """No molecule of a library may be proposed any more: a run ends before its budget is spent."""
+
+
 class MissingPackageError(MolvaeError, ImportError):
     """An optional package is not installed; the message has the pip command."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ def common_core(smiles: tuple[str, ...]) -> Chem.Mol | None:
     References:
         Kruger et al. (2020), doi:10.1021/acs.jcim.0c00296 (scaffold networks).
     """
-    settings = rdScaffoldNetwork.ScaffoldNetworkParams()
+    settings: Any = rdScaffoldNetwork.ScaffoldNetworkParams()
     settings.includeGenericScaffolds = settings.includeGenericBondScaffolds = False
     settings.includeScaffoldsWithAttachments = False
     mols = [shared_molecule(text) for text in smiles]

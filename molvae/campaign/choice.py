@@ -66,7 +66,10 @@ def choose_batch(
                 f"trials for a scaffold: {too_near}; let it ask observations.accepts with the "
                 "molecules chosen so far, or use another strategy"
             )
-    if len(set(smiles)) != n or observations.known.intersection(smiles):
+    # A library may have fewer.
+    enough = 0 < len(smiles) <= n if getattr(strategy, "library", "") else len(smiles) == n
+    distinct = len(set(smiles)) == len(smiles)
+    if not (enough and distinct) or observations.known.intersection(smiles):
         raise CampaignError(
             f"strategy {strategy.name!r} did not give {n} distinct new molecules: {smiles}; "
             "correct it, or use another strategy"

@@ -23,6 +23,7 @@ from molvae.campaign.initial_design import (
     analogue_design,
     at_fidelities,
     build_initial_design,
+    check_affords_a_value,
     generated_design,
     listed_molecules,
 )
@@ -149,16 +150,18 @@ def create_file(
     sampled = library is not None and isinstance(start, int)
     if library is not None and isinstance(start, int):
         require(made.keep is None, "with keep and a library, give initial molecules with the core")
-        start = library.sample(start, made.seed)
-    if made.keep is not None and isinstance(start, int):
-        keeping = keeping_space(space, made.keep, ())
+        if near is None:
+            start = library.sample(start, made.seed)
+        else:
+            start = library.nearest(near, start, by="tanimoto")["smiles"].tolist()
+    if isinstance(start, int) and not (made.keep is None and near is None):
+        keeping = None if made.keep is None else keeping_space(space, made.keep, ())
         check = plausibility_of(replace(made, space=space.name), ())
-        first = generated_design(
-            start, cast("LatentSpaceProtocol", keeping), keeping.new, made.seed, check
-        )
-    elif near is not None and isinstance(start, int):
-        check = plausibility_of(replace(made, space=space.name), ())
-        first = analogue_design(start, space, near, made.seed, check)
+        if near is not None:
+            first = analogue_design(start, space, near, made.seed, check, keeping)
+        elif keeping is not None:
+            own = cast("LatentSpaceProtocol", keeping)
+            first = generated_design(start, own, keeping.new, made.seed, check)
     else:
         first = build_initial_design(
             start,
@@ -205,6 +208,8 @@ def create_file(
     }
 
     first = at_fidelities(first, problem)
+    if "budget" in given and not any(t.outcome and not t.fidelity for t in first.trials):
+        check_affords_a_value(problem, [trial.fidelity for trial in first.trials], made.budget)
     trials = []
     for trial, percentile in zip(first.trials, percentiles_of(space, first), strict=True):
         outcome = trial.outcome

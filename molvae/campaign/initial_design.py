@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from molvae.chem.plausibility import Plausibility
+    from molvae.latent.keeping import KeepingSpace
     from molvae.latent.protocol import LatentSpaceProtocol
     from molvae.objectives.problem import OptimizationProblem
 
@@ -310,21 +311,39 @@ def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> Initi
 
 
 def analogue_design(
-    n: int, space: LatentSpaceProtocol, smiles: str, seed: int, check: Plausibility | None
+    n: int,
+    space: LatentSpaceProtocol,
+    smiles: str,
+    seed: int,
+    check: Plausibility | None,
+    keeping: KeepingSpace | None = None,
 ) -> InitialDesign:
-    """A molecule and `n - 1` random analogues of it that are similar enough.
+    """A molecule and `n - 1` random analogues of it that are similar enough, and hold a core.
 
     Raises:
         InvalidMoleculeError, UnknownTokenError, TooLongError: As for `LatentSpace.encode`.
+        ConfigError: The molecule does not hold the core of `keeping`.
     """
     from molvae.chem.fingerprints import morgan_bits, tanimoto
 
     require(hasattr(space, "morph"), f"similar_to needs a model, not {space.name or 'this space'}")
+    require(
+        keeping is None or keeping.core.holds(smiles),
+        f"{smiles}, the molecule to stay near, does not hold the core that is kept, substituted as "
+        "it says; give one that does, or leave out one of the two (similar_to, keep)",
+    )
     target = morgan_bits([smiles])
 
     def analogues(n: int, seed: int) -> list[str]:
         with without_warnings():
             found: list[str] = space.morph(smiles, n, seed)  # type: ignore[attr-defined]
+            if keeping is not None:
+                branches = keeping.branch(2 * n * [smiles], seed=seed)
+                found = [
+                    *filter(keeping.core.holds, found),
+                    *(b.smiles for b in branches if b.smiles),
+                ]
+                found = list(dict.fromkeys(found))
         near = tanimoto(morgan_bits(found), target)[:, 0] >= MIN_SIMILARITY
         return Random(seed).sample(list(compress(found, near)), int(near.sum()))
 
@@ -376,6 +395,20 @@ def at_fidelities(design: InitialDesign, problem: OptimizationProblem) -> Initia
         n = max(MIN_NESTED, math.ceil(len(new) * cheapest.cost / cost))
         trials += [replace(trial, fidelity=name) for trial in new[: 0 if known else n]]
     return replace(design, trials=tuple(trials))
+
+
+def check_affords_a_value(
+    problem: OptimizationProblem, fidelities: Iterable[str], budget: int
+) -> None:
+    """Refuse a budget that trials at lower fidelities spend before the objective has a value."""
+    lower = sum(problem.cost(name) for name in fidelities if name)
+    least = problem.cost() + lower
+    require(
+        not problem.fidelities or budget >= least,
+        f"a budget of {budget} ends before {problem.objectives[0].name} has a value: an evaluation "
+        f"costs {problem.cost():g}, and the initial molecules of lower fidelities {lower:g}; give "
+        f"at least {least:g}",
+    )
 
 
 def _encoded(space: LatentSpaceProtocol, molecules: Sequence[str]) -> dict[str, list[float]]:

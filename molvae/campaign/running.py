@@ -16,11 +16,12 @@ from molvae.campaign.choice import Batch, choose_batch
 from molvae.campaign.evaluation import EvaluationResult, EvaluationTask, evaluate, tasks_of
 from molvae.campaign.executors import make_executor
 from molvae.campaign.history import completed_trials
+from molvae.campaign.initial_design import check_affords_a_value
 from molvae.campaign.proposal_check import full_check
 from molvae.campaign.proposing import proposing_space
 from molvae.campaign.scheduler import Scheduler
 from molvae.config import RunLimits, whole_number
-from molvae.errors import CampaignError, require
+from molvae.errors import CampaignError, LibraryExhaustedError, require, warn
 from molvae.objectives.computing import is_cheap
 from molvae.objectives.parsing import all_told_names
 from molvae.objectives.program import Program
@@ -48,7 +49,10 @@ def ask(campaign: Campaign, n: int, *, allow_constant: bool) -> list[Trial]:
             return pending[:n]
         check_values_differ(campaign, allow_constant)
         with campaign._storage.writing("ask"):
-            return _write(campaign, _choose(campaign, n)())
+            new = _write(campaign, _choose(campaign, n)())
+        if len(new) < n:
+            warn(f"only {len(new)} of {n} molecules: no more of the library may be proposed")
+        return new
 
 
 def _ask_with_fidelities(campaign: Campaign, n: int, *, allow_constant: bool) -> list[Trial]:
@@ -127,23 +131,6 @@ def _running(campaign: Campaign) -> Iterator[None]:
             campaign._runner = None
 
 
-def _check_affords_a_value(campaign: Campaign, budget: int) -> None:
-    """Refuse a budget that is spent before the objective itself has a value."""
-    problem = campaign.problem
-    if not problem.fidelities:
-        return
-    trials = campaign.trials
-    if any(trial.status != "pending" and not trial.fidelity for trial in trials):
-        return
-    least = problem.cost() + sum(problem.cost(t.fidelity) for t in trials if t.fidelity)
-    require(
-        budget >= least,
-        f"a budget of {budget} ends before {problem.objectives[0].name} has a value: an evaluation "
-        f"costs {problem.cost():g}, and the initial molecules of lower fidelities "
-        f"{least - problem.cost():g}; give at least {least:g}",
-    )
-
-
 def run_campaign(
     campaign: Campaign,
     budget: int,
@@ -163,7 +150,9 @@ def run_campaign(
         "with an executor, workers says how many calls it takes at once; give at least 1",
     )
     tasks, problem = evaluation_tasks(campaign, limits.timeout), campaign.problem
-    _check_affords_a_value(campaign, budget)
+    trials = campaign.trials if problem.fidelities else []
+    if not any(trial.status != "pending" and not trial.fidelity for trial in trials):
+        check_affords_a_value(problem, [trial.fidelity for trial in trials], budget)
     if all(isinstance(one.objective, Program) or is_cheap(one.objective) for one in tasks):
         limits = replace(limits, timeout=None)  # programs are stopped where they run
     if limits.timeout is not None and executor is None and dask is None:
@@ -180,7 +169,7 @@ def run_campaign(
 
     with _running(campaign), make_executor(tasks, workers, dask, executor) as caller:
         check_values_differ(campaign, allow_constant)
-        Scheduler(
+        scheduler = Scheduler(
             choose=partial(_choose, campaign),
             write=partial(_write, campaign),
             tell=tell,
@@ -193,7 +182,11 @@ def run_campaign(
             together=max(_batch_size(one.objective) for one in tasks),
             n_values=len(campaign.problem.names),
             trials=campaign.trials,
-        ).run()
+        )
+        try:
+            scheduler.run()
+        except LibraryExhaustedError as error:
+            warn(f"{error}; the run ends before its budget is spent")
 
 
 def _notebook_bar(campaign: Campaign, budget: int) -> Callable[[Trial], None]:

@@ -192,6 +192,13 @@ def core_of(text: str) -> Core:
         f"a core is one connected group of atoms beside its attachment points, or two fragments "
         f"that are linked; got {shown(text)}",
     )
+    for part in fragments if len(fragments) > 1 else ():
+        elements = {mol.GetAtomWithIdx(i).GetAtomicNum() for i in part}
+        require(
+            6 in elements or not is_smiles or bool(points.intersection(part)),
+            f"a part of {shown(text)} without carbon and attachment points is a counter-ion or a "
+            "solvent: leave it out, or give it a point as in [*:1]O",
+        )
     closed = {i for part in fragments if points.intersection(part) for i in part} - points
     query, bare = mol, Chem.RWMol(mol)
     for i in sorted(points, reverse=True):

@@ -17,7 +17,6 @@ from typing import NamedTuple, cast
 from molvae.chem.datasets import DATASETS, locate
 from molvae.chem.readers import KINDS, LIST, NAME_COLUMN, PARQUET, TABLE, list_table, text_kind
 from molvae.chem.tables import (
-    ID_COLUMN,
     SMILES_COLUMN,
     SWALLOWED_ROWS,
     Table,
@@ -72,8 +71,9 @@ class _Columns:
             raise DataError(table.lacks(SMILES_COLUMN))
         if self.name is not None:
             return smiles, table.column(self.name)
-        found = compound_column(one for i, one in enumerate(table.header) if i != smiles)
-        place = table.find(NAME_COLUMN, ID_COLUMN) if found is None else table.header.index(found)
+        others = [one for i, one in enumerate(table.header) if i != smiles]
+        found = compound_column(others, apart_from="")
+        place = None if found is None else table.header.index(found)
         if place is None and len(table.header) > 1:
             warn(
                 f"{table.name}: no column looks like names of compounds, so that numbers of lines "

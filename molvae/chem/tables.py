@@ -199,27 +199,33 @@ def names_smiles(name: str) -> bool:
 
 
 ID_COLUMN = "id"  # name of the column of the numbers of trials
-COMPOUND_NAMES = re.compile(
-    r"(note)?((compound|cmpd|cpd|molecule|mol|sample|registry|reg|corp(orate)?|batch|chembl)"
-    r"(chembl)?(id|name|number|no|nr|code)?|name|title|id|code|idnumber"
-    r"|(catalog(ue)?|cat|vendor|supplier|product|item|zinc|substance)(id|number|no|nr|code))"
+_THING = r"(compound|cmpd|cpd|molecule|mol|sample|registry|reg|corp(orate)?|chembl)(chembl)?"
+_SOURCE = r"(catalog(ue)?|cat|vendor|supplier|product|item|zinc|substance)"
+_NUMBER = r"(id|number|no|nr|code)"
+COMPOUND_NAMES = tuple(
+    re.compile(rf"(note)?({pattern})")
+    for pattern in (
+        rf"({_THING}|{_SOURCE}){_NUMBER}|idnumber",
+        "id|code",
+        rf"{_THING}(name)?|name|title|batch({_NUMBER}|name)?",
+    )
 )
-"""Names of columns that hold the names of compounds, in small letters and without other signs."""
+"""Names of columns that tell compounds apart, the surest first, in small letters without signs."""
 
 
-def compound_column(names: Iterable[str]) -> str | None:
-    """The first column that seems to hold names of compounds, such as `Compound ID`.
+def compound_column(names: Iterable[str], *, apart_from: str = ID_COLUMN) -> str | None:
+    """The column that most seems to tell compounds apart, such as `Compound ID`.
 
-    >>> compound_column(["id", "Date", "Compound ID"]), compound_column(["Operator"])
+    `apart_from` is a name, in that spelling, that is none: that of the numbers of trials.
+
+    >>> compound_column(["id", "Name", "Compound ID"]), compound_column(["Operator"])
     ('Compound ID', None)
-    >>> compound_column(["Vendor", "Catalog No."])
-    'Catalog No.'
+    >>> compound_column(["Vendor", "Catalog No."]), compound_column(["name", "ID"])
+    ('Catalog No.', 'ID')
     """
-    for name in names:
-        key = re.sub(r"[^a-z]", "", name.lower())
-        if name != ID_COLUMN and COMPOUND_NAMES.fullmatch(key):
-            return name
-    return None
+    keys = {name: re.sub(r"[^a-z]", "", name.lower()) for name in names if name != apart_from}
+    found = (name for rank in COMPOUND_NAMES for name, key in keys.items() if rank.fullmatch(key))
+    return next(found, None)
 
 
 def build_table(

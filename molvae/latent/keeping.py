@@ -58,8 +58,8 @@ class KeepingSpace:
     def __init__(self, space: LatentSpace, core: Core, scaffolds: Sequence[str]) -> None:
         require(
             bool(scaffolds),
-            f"{core.text!r} is a SMARTS, which a molecule has to show: give initial molecules that "
-            "hold it, or write it as SMILES",
+            f"{core.text!r} is a SMARTS, which has to be cut out of a molecule: give initial "
+            "molecules that hold it as whole ring systems, or write it as SMILES",
         )
         self.space, self.core, self.scaffolds = space, core, tuple(scaffolds)
         self._cores = [[numbered_core(space, part) for part in s.split(".")] for s in scaffolds]

@@ -94,6 +94,9 @@ def test_run_with_a_budget_below_one_objective_evaluation_names_the_least(tmp_pa
         assert all(trial.status == "pending" for trial in campaign.trials)
         campaign.run(math.ceil(least))
         assert any(t.status == "complete" and not t.fidelity for t in campaign.trials)
+    with pytest.raises(ConfigError, match=f"give at least {least:g}"):
+        create(tmp_path / "d.db", budget=math.ceil(least) - 1)
+    assert not (tmp_path / "d.db").exists()
 
 
 def test_run_with_workers_calls_the_function_of_each_fidelity(tmp_path: Path) -> None:

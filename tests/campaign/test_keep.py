@@ -12,6 +12,7 @@ from molvae.campaign.proposal_check import full_check
 from molvae.campaign.proposing import keeping_space
 from molvae.campaign.same_settings import check_same_settings
 from molvae.chem.cores import core_of
+from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical
 from molvae.errors import CampaignError, ConfigError, MolvaeWarning, UnknownTokenError
 from molvae.latent.space import LatentSpace
@@ -59,6 +60,21 @@ def test_create_with_keep_generates_molecules_without_findings(tmp_path: Path) -
         assert check is not None
         assert len(c) == 10
         assert all(check.accepts(trial.smiles) for trial in c.trials)
+
+
+def test_create_with_keep_near_a_molecule_starts_with_analogues_that_hold_the_core(
+    space: LatentSpace, tmp_path: Path
+) -> None:
+    lead, core = "O=C(Cc1cccc2ncccc12)N1CCOCC1", "c1ccc2ncccc2c1"
+    given = {"objective": "qed", "keep": core, "start": 6, "seed": 1}
+    with Campaign.create(tmp_path / "c.db", space, similar_to=lead, **given) as campaign:  # type: ignore[arg-type]
+        smiles = [trial.smiles for trial in campaign.trials]
+    assert smiles[0] == canonical(lead)
+    assert len(smiles) == 6
+    assert all(core_of(core).holds(one) for one in smiles)
+    assert tanimoto(morgan_bits(smiles), morgan_bits([lead])).min() >= 0.4
+    with pytest.raises(ConfigError, match="does not hold the core"):
+        Campaign.create(tmp_path / "d.db", space, similar_to="CCOc1ccccc1", **given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from molvae.bo.screening import open_library, with_library
@@ -13,7 +14,13 @@ from molvae.campaign.same_settings import check_same_settings
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.cli import main
-from molvae.errors import CampaignError, ConfigError, DataError
+from molvae.errors import (
+    CampaignError,
+    ConfigError,
+    DataError,
+    LibraryExhaustedError,
+    MolvaeWarning,
+)
 from molvae.latent.library import Library
 from molvae.latent.library_build import build_library
 
@@ -66,7 +73,7 @@ def test_run_over_a_library_proposes_each_molecule_once(library: Library, tmp_pa
         trials = campaign.trials[10:]
         assert sorted(trial.smiles for trial in trials) == sorted(molecules(library))
         assert {"screen latent", "screen fingerprint"} <= {trial.origin for trial in trials}
-        with pytest.raises(CampaignError):
+        with pytest.raises(LibraryExhaustedError):
             campaign.ask(1)
 
 
@@ -161,17 +168,40 @@ def test_optimize_over_a_library_refuses_other_strategies(
     assert main([*command, FEW, "--plausibility", "none"]) == 0
 
 
-def test_ask_over_a_used_up_library_raises(library: Library, tmp_path: Path) -> None:
+def test_ask_over_a_used_up_library_gives_what_is_left_then_raises(
+    library: Library, tmp_path: Path
+) -> None:
     settings = {**SETTINGS, "library": library.folder, "strategy": FEW}
     with Campaign.create(tmp_path / "c.db", "druglike", start=N - 1, **settings) as campaign:
         campaign.run(N - 1)
-        with pytest.raises(CampaignError, match=r"1 molecules .* ask for fewer"):
-            campaign.ask(3)
-        campaign.run(N)
-        with pytest.raises(CampaignError, match=r"0 molecules .* end the campaign"):
+        with pytest.warns(MolvaeWarning, match="only 1 of 3"):
+            assert len(campaign.ask(3)) == 1
+        with pytest.raises(LibraryExhaustedError, match=r"no molecule of .* is left"):
             campaign.ask(1)
     with pytest.raises(DataError, match=f"{N} molecules.*100"):
         Campaign.create(tmp_path / "d.db", "druglike", start=100, **settings)
+
+
+def test_run_over_a_library_ends_where_it_is_used_up(library: Library, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "library": library.folder, "strategy": FEW}
+    with Campaign.create(tmp_path / "c.db", "druglike", start=N - 8, **settings) as campaign:
+        with pytest.warns(MolvaeWarning, match="the run ends before its budget"):
+            campaign.run(N + 20)
+        assert [trial.status for trial in campaign.trials] == ["complete"] * N
+
+
+def test_create_over_a_library_near_a_molecule_starts_with_the_most_similar(
+    library: Library, tmp_path: Path
+) -> None:
+    lead = next(iter(molecules(library)))
+    settings = {**SETTINGS, "library": library.folder, "strategy": FEW, "similar_to": lead}
+    with Campaign.create(tmp_path / "c.db", "druglike", start=5, **settings) as campaign:
+        start = [trial.smiles for trial in campaign.trials]
+    everything = list(molecules(library))
+    near = tanimoto(morgan_bits(everything), morgan_bits([lead]))[:, 0]
+    assert start[0] == lead
+    assert len(start) == 5
+    assert near[[everything.index(one) for one in start]].min() >= np.sort(near)[-5]
 
 
 def test_suggest_from_notes_the_most_similar_library_molecules(

@@ -116,7 +116,7 @@ def test_core_of_unparsable_text_raises_invalid_molecule_error(text: str) -> Non
         core_of(text)
 
 
-@pytest.mark.parametrize("text", ["[*][*]", "C.N.O", "CC.[*:1]", "C=[*:1]"])
+@pytest.mark.parametrize("text", ["[*][*]", "C.N.O", "CC.[*:1]", "C=[*:1]", "Cl.C[*:1]"])
 def test_core_of_wildcards_alone_or_of_many_fragments_raises_config_error(text: str) -> None:
     with pytest.raises(ConfigError):
         core_of(text)

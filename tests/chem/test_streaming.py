@@ -38,6 +38,20 @@ def test_read_slices_of_list_with_header_counts_the_header_line(size: int, tmp_p
     assert rows(file, size) == [Row(3, "Z1", "CCO"), Row(4, "Z2", "CCC")]
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "smiles,name,id,batch",
+        "smiles,name,ID,title",
+        "smiles,batch,Compound ID,id",
+        "smiles,a,id,b",
+    ],
+)
+def test_read_slices_of_table_takes_ids_before_names(header: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", f"{header}\nCCO,ethanol,7,b1\n")
+    assert rows(file, 10) == [Row(2, "7", "CCO")]
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_read_slices_of_table_keeps_quoted_cells_across_slices_whole(
     size: int, tmp_path: Path

@@ -21,7 +21,7 @@ from molvae.bo.screening import (
 )
 from molvae.bo.strategies.rank import Rank
 from molvae.bo.surrogate import reproducible
-from molvae.errors import CampaignError, require
+from molvae.errors import CampaignError, LibraryExhaustedError, require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
@@ -89,12 +89,16 @@ class Screen:
                 found = sample_dataset(where, self.n_screened, seed=spawn_seed(seed, 0))
                 pool.add(found, None, "")
             chosen = pool.batch()
-        if len(chosen) < n:
-            ranked = "" if self.library else f"of {self.n_screened} "
+        if self.library and not chosen:
+            raise LibraryExhaustedError(
+                f"no molecule of {where} is left that is new, encodable and free of findings "
+                "(--plausibility none proposes those, too)"
+            )
+        if not self.library and len(chosen) < n:
             advice = "ask for fewer" if chosen else "end the campaign"
             raise CampaignError(
-                f"{len(chosen)} {ranked}molecules of {where} are new, plausible and encodable; {n} "
-                f"were asked for; {'' if self.library else 'raise n_screened or '}{advice}"
+                f"{len(chosen)} of {self.n_screened} molecules of {where} are new, plausible and "
+                f"encodable; {n} were asked for; raise n_screened or {advice}"
             )
         return chosen
 
