@@ -173,7 +173,7 @@ class Timed:
 
 
 def _molgen(training: Sequence[str], seconds: float, known: Sequence[str], n: int) -> Learned:
-    """As `molgen vae-train` and its defaults."""
+    """The VAE of `molgen`, trained as its command `vae-train` does by default."""
     from molgen.selfies_tokenizer import SelfiesTokenizer
     from molgen.vae import BetaTCVAE
     from molgen.vae import train as epoch
@@ -206,7 +206,7 @@ def _molgen(training: Sequence[str], seconds: float, known: Sequence[str], n: in
 
 
 def _molsets(training: Sequence[str], seconds: float, known: Sequence[str], n: int) -> Learned:
-    """As the trainer of `moses.vae` and its defaults."""
+    """The VAE of `molsets`, trained by its own trainer with the default settings."""
     # Its other modules need an RDKit of long ago.
     package = ModuleType("moses")
     package.__path__ = list(find_spec("moses").submodule_search_locations or ())  # type: ignore[union-attr]
