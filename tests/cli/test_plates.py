@@ -196,9 +196,9 @@ def test_tell_correct_and_add_change_values(lab: Molvae, tmp_path: Path) -> None
     assert lab("tell", "lab.db", "--add", 5, "6.75").status == 0
     lab("tell", "lab.db", "--add", "--correct", 5, "6").fails(1, "--add", "--correct")
     lab("tell", "lab.db", "--add", 6, "6").fails(1, "trial 6 is pending")
-    assert lab("tell", "lab.db", "--add", "--file", "-", stdin="id,value\n5,NaN;7\n").status == 0
+    assert lab("tell", "lab.db", "--add", "--file", "-", stdin="id,value\n5,NaN;7.25\n").status == 0
     with Campaign.open("lab.db") as campaign:
-        assert campaign.trials[4].replicates == {"pIC50": [6.25, 6.75, 7.0]}
+        assert campaign.trials[4].replicates == {"pIC50": [6.25, 6.75, 7.25]}
         assert campaign.trials[4].notes == {"failed measurements of pIC50": "1"}
     sheet = "id,value,message\n5,1.5,impure\n1,2.5,impure\n"
     assert lab("tell", "lab.db", "--correct", "--file", "-", stdin=sheet).status == 0
@@ -206,7 +206,7 @@ def test_tell_correct_and_add_change_values(lab: Molvae, tmp_path: Path) -> None
         assert campaign.trials[4].values == {"pIC50": 1.5}
         assert campaign.changes()["after"].tolist() == [
             "2.5 (pIC50)", "6.25 (pIC50)", "6.25; 6.75 (pIC50)",
-            "6.25; 6.75; 7 (pIC50)", "1.5 (pIC50)",
+            "6.25; 6.75; 7.25 (pIC50)", "1.5 (pIC50)",
         ]  # fmt: skip
 
 
