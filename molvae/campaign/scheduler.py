@@ -395,7 +395,7 @@ class Scheduler:
         if not self._outages.worked:
             raise ObjectiveError(
                 f"the first {n} calls failed, at once that of {first.trial.smiles}: {message}; "
-                "nothing was recorded. Fix the objective and run again, or let them fail "
+                "no outcome was recorded. Fix the objective and run again, or let them fail "
                 "(--failures-in-a-row 0)"
             )
         alone = first.worker if len(workers) == 1 < self.caller.capacity() else None

@@ -299,7 +299,7 @@ def get_property(name: str) -> Property:
     spelling = {known.lower(): known for known in PROPERTIES}
     if (key := ALIASES.get(key, key)) not in spelling:
         known = [*PROPERTIES, RDKIT_PREFIX + "NAME", NEAREST_PREFIX + "FILE"]
-        advice = "it is of a latent space: molvae explore density prints it"
+        advice = "it is of a latent space: molvae properties and molvae explore density print it"
         raise UnknownNameError("property", name, known, advice if key in TYPICALITY_NAMES else "")
     return PROPERTIES[spelling[key]]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -15,7 +16,13 @@ from molvae.cli.inputs import (
 )
 from molvae.cli.shared_flags import Column, MoleculeFile, SkipInvalid, Space
 from molvae.cli.terminal import Count, InFile, Switch, print_table, say
+from molvae.config import CampaignConfig
 from molvae.errors import one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TYPICALITY = "typicality"  # the property of molecules in a space
 
 
 def generate(
@@ -145,6 +152,7 @@ def properties(
     summary: Switch = False,
     skip_invalid: Switch = False,
     workers: int | None = None,
+    space: str = CampaignConfig.space,
 ) -> None:
     """Print properties of molecules as TSV.
 
@@ -154,13 +162,15 @@ def properties(
         summary: Print mean and standard deviation of each property instead.
         skip_invalid: Count texts that are no molecules; their rows have the reason.
         workers: Processes; one per core by default if there are many molecules.
+        space: Model, a name or a folder, in which the property typicality is a density percentile.
     """
     from molvae.chem.datasets import read_molecules
     from molvae.chem.properties import properties as compute
 
     source, place = read_molecules(file, column)
     texts = [cells[place] for _, cells in source.rows]
-    table = compute(texts, properties or None, workers=workers)
+    others = [name for name in properties if name.lower() != TYPICALITY]
+    table = compute(texts, others if properties else None, workers=workers)
     lines = [line for line, _ in source.rows]
     bad = [(line, e) for line, e in zip(lines, table["error"], strict=True) if e]
     if not skip_invalid:
@@ -168,6 +178,9 @@ def properties(
             source.invalid(line, place, error)
     source.check()
     print_skipped(source, [line for line, _ in bad], len(texts))
+    if len(others) < len(properties):
+        at = 1 + [name.lower() for name in properties].index(TYPICALITY)
+        table.insert(at, TYPICALITY, _percentiles(table, space))
     table["smiles"] = [
         one_line(smiles) if error else smiles
         for smiles, error in zip(table["smiles"], table["error"], strict=True)
@@ -178,6 +191,19 @@ def properties(
         print_table(("property", "molecules", "mean", "std"), rows)
     else:
         print_table(list(table.columns), table.itertuples(index=False))
+
+
+def _percentiles(table: pd.DataFrame, space: str) -> list[float]:
+    """Density percentiles of molecules; NaN where there is an error, which is noted, too."""
+    from molvae.latent.density import density_percentiles
+    from molvae.latent.loading import load
+
+    there = [not error for error in table["error"]]
+    found = iter(density_percentiles(load(space), table["smiles"][there].tolist()))
+    values = [next(found) if ok else None for ok in there]
+    lost = [ok and value is None for ok, value in zip(there, values, strict=True)]
+    table.loc[lost, "error"] = f"{TYPICALITY} cannot be computed: {space} cannot read the molecule"
+    return [math.nan if value is None else value for value in values]
 
 
 def list_names(

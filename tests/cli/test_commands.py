@@ -118,6 +118,17 @@ def test_properties_command_of_a_file_without_molecules_fails(
 
 def test_commands_with_an_unknown_name_suggest_the_nearest(molvae: Molvae) -> None:
     molvae("properties", "--properties", "QEDD", stdin="C\n").fails(1, "did you mean 'QED'")
+
+
+def test_properties_prints_the_typicality_in_a_space(molvae: Molvae) -> None:
+    words = ["properties", "--properties", "MW", "Typicality", "--space", "qm9"]
+    done = molvae(*words, stdin="CCO\n[Au]\n")
+    assert done.status == 0
+    first, second = done.table
+    assert list(first) == ["smiles", "MW", "typicality", "error"]
+    assert 0 <= float(first["typicality"]) <= 100
+    assert (second["typicality"], second["smiles"]) == ("", "[Au]")
+    assert "qm9 cannot read" in second["error"]
     molvae("propertis").fails(2, 'Did you mean "properties"')
     molvae("generate", "zinc250").fails(1, "zinc250")
 
