@@ -65,7 +65,9 @@ class Breaks(ToyObjective):
 def test_run_of_a_failing_objective_stops_with_trials_pending(path: Path) -> None:
     objective = Breaks(*range(1, 100))
     with begin(path, objective=objective) as campaign:
-        with pytest.raises(ObjectiveError, match=r"first 5 calls failed.*ValueError: call 1; no outcome"):
+        with pytest.raises(
+            ObjectiveError, match=r"first 5 calls failed.*ValueError: call 1; no outcome"
+        ):
             campaign.run(20)
         assert {t.status for t in campaign.trials} == {"pending"}
         with pytest.raises(ObjectiveError, match=r"first 2 calls failed"):
