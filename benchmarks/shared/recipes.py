@@ -40,23 +40,34 @@ def widest(
 
 def trained(config: TrainConfig) -> dict[str, Any]:
     """Train a model; its molecules a second, minutes and warnings, in CPU time."""
-    marks = [(0, time.process_time(), False)]
-
-    def mark(progress: Progress) -> None:
-        marks.append((progress.molecules, time.process_time(), progress.valid_kl is not None))
-
-    _, said = quietly(lambda: train(config, overwrite=True, workers=1, on_progress=mark))
-    whole = time.process_time() - marks[0][1]
+    began = time.process_time()
+    rate, said = trained_at(config, time.process_time, workers=1)
+    whole = time.process_time() - began
     print(f"{config.out}: trained, {whole:.0f} s", file=sys.stderr, flush=True)
-    # Without the first part, in which the network is made, and validations, where there are others.
-    parts = list(pairwise(marks[1:])) or list(pairwise(marks))
-    spans = [(a, b) for a, b in parts if not b[2]] or parts
-    seen, seconds = (sum(b[i] - a[i] for a, b in spans) for i in (0, 1))
     return {
-        "per_second": round(seen / seconds) if seconds > 0 else None,
+        "per_second": None if rate is None else round(rate),
         "minutes": round(whole / 60, 2),
         "warnings": sorted(set(said)),
     }
+
+
+def trained_at(
+    config: TrainConfig, clock: Callable[[], float], workers: int | None = None
+) -> tuple[float | None, list[str]]:
+    """Train a model; molecules a second by a clock, None if too few for it, and warnings.
+
+    Without the first part, in which the network is made, and validations, where there are others.
+    """
+    marks = [(0, clock(), False)]
+
+    def mark(progress: Progress) -> None:
+        marks.append((progress.molecules, clock(), progress.valid_kl is not None))
+
+    _, said = quietly(lambda: train(config, overwrite=True, workers=workers, on_progress=mark))
+    parts = list(pairwise(marks[1:])) or list(pairwise(marks))
+    spans = [(a, b) for a, b in parts if not b[2]] or parts
+    seen, seconds = (sum(b[i] - a[i] for a, b in spans) for i in (0, 1))
+    return (seen / seconds if seconds > 0 else None), said
 
 
 def quietly(work: Callable[[], Any]) -> tuple[Any, list[str]]:

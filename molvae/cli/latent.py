@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
@@ -21,8 +21,6 @@ from molvae.errors import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TYPICALITY = "typicality"  # the property of molecules in a space
 
 
 def generate(
@@ -166,10 +164,11 @@ def properties(
     """
     from molvae.chem.datasets import read_molecules
     from molvae.chem.properties import properties as compute
+    from molvae.objectives.scoring import Typicality
 
     source, place = read_molecules(file, column)
     texts = [cells[place] for _, cells in source.rows]
-    others = [name for name in properties if name.lower() != TYPICALITY]
+    others = [name for name in properties if name.lower() != Typicality.name]
     table = compute(texts, others if properties else None, workers=workers)
     lines = [line for line, _ in source.rows]
     bad = [(line, e) for line, e in zip(lines, table["error"], strict=True) if e]
@@ -179,8 +178,8 @@ def properties(
     source.check()
     print_skipped(source, [line for line, _ in bad], len(texts))
     if len(others) < len(properties):
-        at = 1 + [name.lower() for name in properties].index(TYPICALITY)
-        table.insert(at, TYPICALITY, _percentiles(table, space))
+        at = 1 + [name.lower() for name in properties].index(Typicality.name)
+        table.insert(at, Typicality.name, _percentiles(table, space))
     table["smiles"] = [
         one_line(smiles) if error else smiles
         for smiles, error in zip(table["smiles"], table["error"], strict=True)
@@ -195,15 +194,18 @@ def properties(
 
 def _percentiles(table: pd.DataFrame, space: str) -> list[float]:
     """Density percentiles of molecules; NaN where there is an error, which is noted, too."""
+    import numpy as np
+
     from molvae.latent.density import density_percentiles
     from molvae.latent.loading import load
+    from molvae.objectives.scoring import Typicality
 
-    there = [not error for error in table["error"]]
-    found = iter(density_percentiles(load(space), table["smiles"][there].tolist()))
-    values = [next(found) if ok else None for ok in there]
-    lost = [ok and value is None for ok, value in zip(there, values, strict=True)]
-    table.loc[lost, "error"] = f"{TYPICALITY} cannot be computed: {space} cannot read the molecule"
-    return [math.nan if value is None else value for value in values]
+    typicality = Typicality(compute=partial(density_percentiles, load(space)))
+    values = typicality(table["smiles"].tolist())
+    lost = np.isnan(values) & (table["error"] == "")
+    why = f"{typicality.name} cannot be computed: {space} cannot read the molecule"
+    table.loc[lost, "error"] = why
+    return values
 
 
 def list_names(
