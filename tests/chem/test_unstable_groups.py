@@ -24,6 +24,7 @@ UNSTABLE_MOLECULES = (
     *("C1=CC1", "O=C1CCO1", "C1=COC1", "C1CC#C1", "CC#CC#CC", "CC=CN", "CC=CO", "CC=S", "CC(C)=S"),
     *("C1=C2CCC(C2)C1", "C1=C2CC(C2)C1", "O=C1C=CC=C1", "N1C=CC=CC=C1", "O1C=COC=C1"),
     *("C[CH2]", "C[O]", "C[NH]", "CC[O-]", "C[S+](C)C", "c1ccccc1[O-]", "CP(C)C", "C[SiH2]C"),
+    *("CCN=COc1ccccc1", "CN=CSC"),
     *("CNNC", "CC=NNC", "C=CC(C)=O", "C=COC", "C=CN(C)C", "CC#CC=O", "CSC#N", "CC(=O)SC"),
     *(
         "CC(=O)n1ccnc1",
