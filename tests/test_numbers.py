@@ -128,10 +128,16 @@ def test_parse_measurement_of_failed_is_nan(text: str) -> None:
     assert math.isnan(value)
 
 
-@pytest.mark.parametrize("text", ["-", "n.d.", ".871", "5,", "5."])
+@pytest.mark.parametrize("text", ["-", "\u2013", ".871", "5,", "5."])
 def test_parse_measurement_of_an_incomplete_replicate_raises(text: str) -> None:
     with pytest.raises(ValueError, match="not a number"):
         parse_measurement(text, alone=False)
+
+
+def test_parse_measurement_of_a_missing_replicate_is_nan_or_none() -> None:
+    assert parse_measurement(" ", alone=False) is None
+    for text in ("n.d.", "N/A", "not tested"):
+        assert math.isnan(parse_measurement(text, alone=False))  # type: ignore[arg-type]
 
 
 def test_decimal_marks_are_found_from_unambiguous_numbers() -> None:

@@ -174,11 +174,12 @@ def _xlsx(table: pd.DataFrame, file: Path, to_fill: Sequence[str] = ()) -> None:
     for column, name in enumerate(table.columns, 1):
         cell = sheet.cell(1, column, name)
         cell.font = Font(bold=True)
-        width = DRAWING_PIXELS[0] / 7 if name == DRAWING_COLUMN else min(max(len(name) + 2, 10), 40)
+        drawn = name == DRAWING_COLUMN and name not in to_fill
+        width = DRAWING_PIXELS[0] / 7 if drawn else min(max(len(name) + 2, 10), 40)
         sheet.column_dimensions[get_column_letter(column)].width = width
         for row, value in enumerate(table[name], 2):
             cell = sheet.cell(row, column)
-            if name == DRAWING_COLUMN:
+            if drawn:
                 drawing = draw_png(str(table["smiles"].iloc[row - 2]), size=DRAWING_PIXELS)
                 sheet.add_image(Image(BytesIO(drawing)), cell.coordinate)
                 sheet.row_dimensions[row].height = (

@@ -167,7 +167,8 @@ def write_plate(
             draft.write_text(html, encoding="utf-8")
         return
     table = plate_table(campaign, trials)
-    if ending == ".xlsx":
+    # Campaigns of old versions may measure a value of this name.
+    if ending == ".xlsx" and DRAWING_COLUMN not in table:
         table.insert(1, DRAWING_COLUMN, "")
     everything = plate_table(campaign, campaign.trials) if Path(file).exists() else table
     write_table(

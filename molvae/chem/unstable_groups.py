@@ -193,8 +193,7 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "[$(c:[nH]),$(c1cc[nH]cc1)]",
         "tautomer of a pyridone": "[OX2H]c:[nX2;r6]",
         "acyl formamidine": "[$([CX3H1;!R](=[NX2])[NX3]C=O),$([CX3H1;!R]([#7])=[NX2]C=O)]",
-        "acyclic imidate or isourea": "[CX3;!R;H1,$(C[#6,#7])](=[NX2;!R;!$(N[#7,#8])])"
-        "[OX2,SX2;!R]",
+        "acyclic imidate or isourea": "[CX3;!R;H1,$(C[#6,#7])](=[NX2;!R;!$(N[#7,#8])])[OX2,SX2;!R]",
         "primary alpha-amino ketone": "[NX3H2,NX4H3][CX4][CX3](=O)[#6]",
         "methylene imine": "[CX3H2]=[#7]",
         "iminium": f"[NX3+;!$(N[OX1-])]=[CX3;{_NO_HETERO}]",

@@ -195,16 +195,17 @@ def parse_measurement(
 ) -> float | Censored | None:
     """A measurement in a cell: a number, NaN for a failed one, a limit, or None for none.
 
-    Among several values in a cell (not `alone`), only an empty text means no value, and digits are
-    required on both sides of a decimal mark: `5,;29` may be a mistyped 5,29.
+    Among several values in a cell (not `alone`), only an empty text means no value, words such as
+    n.d. stand for a failed one, which is noted, and digits are required on both sides of a decimal
+    mark: `5,;29` may be a mistyped 5,29.
 
     Raises:
         ValueError: As for `number`.
     """
     written = " ".join(text.split()).lower()
-    if written in MISSING_TEXTS[: None if alone else 1]:
+    if not written or (alone and written in MISSING_TEXTS):
         return None
-    if written in FAILED_TEXTS:
+    if written in FAILED_TEXTS or (written in MISSING_TEXTS and written.strip("-\u2013\u2014")):
         return math.nan
     if found := _CENSORED.fullmatch(text.strip()):
         limit = number(found[2], decimal_comma=decimal_comma, sign=found[1])

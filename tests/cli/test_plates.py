@@ -319,3 +319,27 @@ def test_plate_with_notes_named_as_its_columns_keeps_them_apart(
         write_plate(campaign, campaign.trials[4:], "plate.xlsx")
     assert plate[["note_logp", "note_structure"]].to_numpy().tolist() == [["2", "ring"]]
     assert lab("tell", "lab.db", "--file", "plate.xlsx").status == 0
+
+
+def test_plate_of_an_old_campaign_whose_value_is_called_structure(
+    lab: Molvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    (tmp_path / "old.csv").write_text(
+        (tmp_path / "measured.csv").read_text().replace("pIC50", "structure")
+    )
+    words = [word.replace("measured", "old").replace("pIC50", "structure") for word in CREATE]
+    with monkeypatch.context() as old:
+        old.setattr("molvae.objectives.trial_columns.DRAWING_COLUMN", "picture")
+        assert lab(*words, "-n", 2).status == 0
+    with Campaign.open("lab.db") as campaign:
+        write_plate(campaign, campaign.trials[4:], "plate.xlsx")
+    book = openpyxl.load_workbook("plate.xlsx")
+    names = [cell.value for cell in book.active[1]]
+    assert names.count("structure") == 1
+    for row, value in zip((2, 3), (1.5, 2.5), strict=True):
+        book.active.cell(row, names.index("structure") + 1).value = value
+    book.save("plate.xlsx")
+    assert lab("tell", "lab.db", "--file", "plate.xlsx").status == 0
+    with Campaign.open("lab.db") as campaign:
+        assert [t.values["structure"] for t in campaign.trials[4:]] == [1.5, 2.5]
