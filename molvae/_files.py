@@ -18,6 +18,7 @@ import socket
 import stat
 import struct
 import sys
+import tempfile
 import time
 import unicodedata
 import zlib
@@ -121,7 +122,7 @@ def _why_not(
     for other in others:
         if is_same_file(target, other):
             return f"{given} is also given as another file of this command; choose another name"
-        if kind.is_folder and target in other.parents:
+        if kind.is_folder and target in other.parents and _is_there(other):
             return f"{given} holds {other.name}, which this command reads; choose another name"
         if is_side_file(target, other):
             return f"{given} would belong to the campaign file {other.name}; choose another name"
@@ -143,8 +144,10 @@ def _why_not(
             what = "model" if marker == "model.json" else "data"
             return f"{given} is a file of a {what} folder, which nothing else replaces"
     above = next(folder for folder in target.parents if folder.exists())
-    if not os.access(above, os.W_OK):
-        return f"cannot write {given}: no permission to write in {above}"
+    try:
+        tempfile.TemporaryFile(dir=above).close()
+    except OSError as error:  # no permission, or a file system that takes no files
+        return f"cannot write {given}: nothing can be written in {above} ({reason_of(error)})"
     if kind.endings and given.suffix.lower() not in kind.endings:
         return f"{given}: {kind.name} is {' or '.join(kind.endings)}; choose another ending"
     return None

@@ -134,8 +134,8 @@ def build(kind: type[Config], settings: Mapping[str, Any], where: str = "setting
     values = {key: of_type(hints[key], value, where, key) for key, value in settings.items()}
     try:
         return kind(**values)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {str(error).split('() ')[-1]}") from error
+    except TypeError as error:  # its message ends with the fields that lack a value
+        raise ConfigError(f"{where}: {str(error).split(': ')[-1]} must be given") from error
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
 

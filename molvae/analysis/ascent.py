@@ -19,6 +19,7 @@ from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.chem.properties import is_property, score
 from molvae.config import DEFAULT_PROPERTIES, whole_number
 from molvae.errors import MolvaeError, require
+from molvae.latent.conversion import MAX_VECTORS
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
@@ -200,7 +201,7 @@ def gradient_ascent(
     molecules = [canonical(text) for text in list_of_smiles(smiles)]
     require(len(molecules) > 0, "there is no molecule to start at; give at least one")
     require(step > 0, f"step must be positive, got {step}")
-    steps = whole_number(steps, "steps", least=1)
+    steps = whole_number(steps, "steps", least=1, most=MAX_VECTORS)
     in_range = 0 <= min_percentile <= 100
     require(in_range, f"min_percentile must be from 0 to 100, got {min_percentile}")
     if isinstance(target, str):

@@ -18,6 +18,7 @@ from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.molecules import canonical
 from molvae.config import DEFAULT_PROPERTIES, check_seed, short_seed, whole_number
 from molvae.errors import ConfigError, DataError, UnknownNameError, require
+from molvae.latent.conversion import MAX_VECTORS
 from molvae.latent.protocol import LatentSpaceProtocol, check_space
 from molvae.model.isolation import isolated
 
@@ -202,7 +203,7 @@ def traverse(
         InvalidMoleculeError, UnknownTokenError, TooLongError: See `LatentSpace.encode`.
     """
     require(length > 0, f"length must be positive, got {length}")
-    steps = whole_number(steps, "steps", least=1)
+    steps = whole_number(steps, "steps", least=1, most=MAX_VECTORS)
     molecule = canonical(smiles)
     z, missed = codes(space, [molecule])
     places = torch.arange(-steps if both else 0, steps + 1, dtype=torch.float64) * (length / steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -14,6 +15,7 @@ from molvae.analysis.vectors import codes, described, unit_vectors
 from molvae.chem.molecules import canonical
 from molvae.config import DEFAULT_PROPERTIES, check_seed, whole_number
 from molvae.errors import require
+from molvae.latent.conversion import MAX_VECTORS
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
@@ -173,9 +175,10 @@ def around(
 
     Arguments and errors as `neighbors`.
     """
-    n, seed = whole_number(n, "n", least=1), check_seed(seed)
+    n, seed = whole_number(n, "n", least=1, most=MAX_VECTORS), check_seed(seed)
     lengths = tuple(sorted({float(radius) for radius in radii}))
-    require(bool(lengths) and lengths[0] >= 0, f"radii must be numbers from 0, got {list(radii)}")
+    valid = bool(lengths) and all(0 <= length < math.inf for length in lengths)
+    require(valid, f"radii must be numbers from 0, got {list(radii)}")
     u = unit_vectors(n, space.dim, seed)
     vectors = [z + radius * (u if radius else u[:1]) for radius in lengths]
     decoded = [space.decode(rows) for rows in vectors]

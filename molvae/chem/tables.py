@@ -42,6 +42,8 @@ class Table:
     """Line, message, advice and class of the error; reported together."""
     misfits: dict[int, list[str]] = field(default_factory=dict)
     """Cells of the first rows that do not fit the header, by line."""
+    blank_lines: list[int] = field(default_factory=list)
+    """Rows of empty cells before the last row, which are left out."""
 
     def where(self, line: int) -> str:
         """The place of a row for messages, e.g. "line 3"."""
@@ -232,7 +234,12 @@ def build_table(
     found: Iterable[Record], name: str, separator: str | None, unit: str = "line"
 ) -> Table:
     """A table from records, the first of which is the header; bad rows are noted."""
-    filled = [(line, cells) for line, cells in found if any(cell.strip() for cell in cells)]
+    filled, blank = list[Record](), list[int]()
+    for line, cells in found:
+        if any(cell.strip() for cell in cells):
+            filled.append((line, cells))
+        elif len(cells) > 1:
+            blank.append(line)
     first, names = filled[0] if filled else (0, list[str]())
     header = [cell.strip().lstrip("\ufeff").strip() for cell in names]
     named = max([1, *(i for i, cell in enumerate(header, 1) if cell)])
@@ -240,6 +247,7 @@ def build_table(
     header = [cell or f"column {i}" for i, cell in enumerate(header[:n], 1)]
     widths = Counter(len(cells) for _, cells in filled)
     table = Table(name, header, [], separator, unit=unit)
+    table.blank_lines = [line for line in blank if filled and line < filled[-1][0]]
     broken, wrong = list[Record](), list[Record]()
     if separator and any("\n" in cell and separator in cell for cell in names):
         table.problem(first, "a quote in the header opens a cell that holds what looks like rows")

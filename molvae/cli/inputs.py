@@ -58,11 +58,12 @@ def read_smiles(file: str, *, skip_invalid: bool, column: str | None = None) -> 
 
 
 def only_encodable(space: LatentSpace, molecules: Sequence[str]) -> list[str]:
-    """The molecules that a space can encode; prints how many others are skipped."""
-    kept = [m for m, ok in zip(molecules, space.can_encode(molecules), strict=True) if ok]
-    if skipped := len(molecules) - len(kept):
-        say(f"{skipped} of {len(molecules)} skipped: {space.name} cannot encode them")
-    return kept
+    """The molecules that a space can encode; prints which others are skipped."""
+    readable = space.can_encode(molecules)
+    if others := [m for m, ok in zip(molecules, readable, strict=True) if not ok]:
+        said = listed([shown(one, 60) for one in others])
+        say(f"{len(others)} of {len(molecules)} skipped: {space.name} cannot encode them ({said})")
+    return [m for m, ok in zip(molecules, readable, strict=True) if ok]
 
 
 def print_skipped(table: Table, lines: Sequence[int], n: int) -> None:
@@ -328,14 +329,22 @@ def parse_conditions(text: str) -> dict[str, float]:
     return found
 
 
-def read_vectors(file: str, dim: int) -> Tensor:
+def read_vectors(file: str, space: LatentSpace) -> Tensor:
     """Latent vectors of a table with columns z1, z2, ..., `n x dim`."""
     import torch
 
     from molvae.chem.readers import read_table
 
-    columns = [f"z{i}" for i in range(1, dim + 1)]
+    columns = [f"z{i}" for i in range(1, space.dim + 1)]
     table = read_table(file, columns)
+    numbers = {int(name[1:]) for name in table.header if re.fullmatch("[zZ][0-9]{1,6}", name)}
+    if numbers and max(numbers) != space.dim:
+        raise DataError(
+            f"{table.name} has vectors up to z{max(numbers)}, and those of {space.title} go to "
+            f"z{space.dim}; decode them with the model that encoded them"
+        )
+    for line in table.blank_lines:  # without one, molecules would stand beside other rows
+        table.problem(line, "the row is empty", "remove it, or fill it in")
     places = [table.column(column) for column in columns]
     commas = [has_decimal_comma(table, place) for place in places]
     rows = []
@@ -344,7 +353,8 @@ def read_vectors(file: str, dim: int) -> Tensor:
         for place, comma in zip(places, commas, strict=True):
             try:
                 row.append(number(cells[place], decimal_comma=comma))
-            except ValueError as reason:
+            except ValueError as error:
+                reason = str(error).partition(";")[0]  # what follows is about measured values
                 table.problem(line, f"{table.header[place]}: {not_a_number(cells[place], reason)}")
         rows.append(row)
     table.check()

@@ -16,7 +16,7 @@ from molvae.cli.inputs import (
 )
 from molvae.cli.shared_flags import Column, MoleculeFile, SkipInvalid, Space
 from molvae.cli.terminal import Count, InFile, Switch, print_table, say
-from molvae.config import CampaignConfig
+from molvae.config import CampaignConfig, whole_number
 from molvae.errors import one_line
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def decode(space: Space, file: InFile = "-", /, *, confidence: Switch = False) -
     from molvae.latent.loading import load
 
     loaded = load(space)
-    molecules, sure = loaded.decode_with_confidence(read_vectors(file, loaded.dim))
+    molecules, sure = loaded.decode_with_confidence(read_vectors(file, loaded))
     texts = [m or "" for m in molecules]
     if confidence:
         print_table(("smiles", "confidence"), zip(texts, sure.tolist(), strict=True))
@@ -131,6 +131,7 @@ def density(
     from molvae.latent.density import typicality
     from molvae.latent.loading import load
 
+    n_samples = whole_number(n_samples, "--n-samples", least=1)
     loaded = load(space)
     molecules = read_smiles(file, skip_invalid=skip_invalid, column=column)
     molecules = only_encodable(loaded, molecules) if skip_invalid else molecules

@@ -253,6 +253,10 @@ def _without_dashes(tokens: Sequence[str]) -> list[str]:
     return found
 
 
+EXPECTED = (CycloptsError, MolvaeError, OSError, MemoryError, KeyboardInterrupt)
+"""Errors that become one line."""
+
+
 def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> int:
     """Run a command line; expected errors become one line.
 
@@ -279,7 +283,9 @@ def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> i
             return 0
         except BrokenPipeError:
             return 141
-        except (CycloptsError, MolvaeError, OSError, MemoryError, KeyboardInterrupt) as error:
+        except (*EXPECTED, RuntimeError) as error:
+            if not isinstance(error, EXPECTED) and not _is_of_memory(error):
+                raise
             if debug:
                 traceback.print_exc()
             status, line = _explain(error, interrupted.get(tokens[0], "") if tokens else "")
@@ -330,11 +336,16 @@ def _explain(error: BaseException, interrupted: str) -> tuple[int, str]:
         return status, "; ".join([what, *notes])
     if isinstance(error, CycloptsError):
         return 2, f"{_one_line(error)} (see molvae --help)"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _is_of_memory(error):
         return 1, "there is not enough memory; give the process more, or do less at once"
     if isinstance(error, OSError) and not isinstance(error, MolvaeError):
         return 1, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
     return 1, _one_line(error)
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Whether PyTorch could not get memory."""
+    return type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
 
 
 def _one_line(error: BaseException) -> str:

@@ -22,7 +22,7 @@ from molvae.cli.terminal import (
     progress,
     say,
 )
-from molvae.config import PrepareConfig, build
+from molvae.config import PrepareConfig, build, whole_number
 from molvae.errors import DataError
 from molvae.model.config import TrainConfig
 
@@ -34,7 +34,7 @@ else:
     PrepareFlags, TrainFlags = map(flags, (PrepareConfig, TrainConfig))
 
 MEASURES = Kind(name="a file of measures", stamp="measures", error=DataError)
-MIN_SERIES = 10  # distinct molecules that `tune` needs
+MIN_SERIES, MAX_SERIES = 10, 10_000  # distinct molecules that `tune` takes
 
 
 def prepare(
@@ -130,6 +130,11 @@ def tune(
     check_output(out, MODEL, overwrite=overwrite, apart_from=[space, file])
     loaded = load(space)
     series = list(dict.fromkeys(read_smiles(file, skip_invalid=skip_invalid, column=column)))
+    if len(series) > MAX_SERIES:
+        raise DataError(
+            f"{name_of(file)} holds {len(series)} distinct molecules; fine-tuning is for series of "
+            f"up to {MAX_SERIES}: prepare them, and go on with molvae train --from {space}"
+        )
     if skip_invalid:
         series = only_encodable(loaded, series)
     else:
@@ -173,7 +178,7 @@ def evaluate(
         seed: Random seed.
         json: Print JSON instead of a table.
         out: Also write the measures to this file, as JSON with seed and versions.
-        figure: Plot smoothness and properties to this file, SVG or PNG.
+        figure: Plot smoothness and properties to this file, SVG, PNG or PDF.
         overwrite: Replace existing files of measures and figures.
         skip_invalid: Leave out and count invalid molecules.
     """
@@ -184,6 +189,7 @@ def evaluate(
     from molvae.analysis.style import check_can_draw
     from molvae.latent import loading as latent
 
+    posteriors = whole_number(posteriors, "--posteriors", least=1)
     inputs = [space, data]
     if out is not None:
         out = check_output(out, MEASURES, overwrite=overwrite, apart_from=inputs)

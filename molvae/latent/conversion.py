@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
 
 BATCH_SIZE = 512  # molecules that go through the network together
+MAX_VECTORS = 10_000_000  # vectors of one call, for the memory that they take
 
 
 class TokenIds:
@@ -106,7 +107,7 @@ def check_sampling(space: LatentSpace, noise: float, temperature: float) -> None
         noise == 0 or space.config.noise_conditioning,
         f"{space.title} was trained without noise levels; give noise=0",
     )
-    require(0 <= temperature < math.inf, f"temperature must not be negative, got {temperature}")
+    require(0 <= temperature < math.inf, f"temperature must be a number from 0, got {temperature}")
 
 
 def write_tokens(

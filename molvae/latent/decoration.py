@@ -33,7 +33,7 @@ from molvae.errors import (
     shown,
     warn,
 )
-from molvae.latent.conversion import BATCH_SIZE, check_sampling, pad, try_token_ids
+from molvae.latent.conversion import BATCH_SIZE, MAX_VECTORS, check_sampling, pad, try_token_ids
 from molvae.latent.generation import RESAMPLE_SEED_STEP
 from molvae.model.decoding import decode
 from molvae.model.isolation import isolated
@@ -184,7 +184,7 @@ def _distinct(
 ) -> list[str]:
     """Up to n distinct molecules from attempts, which are told how many to make, and a seed."""
     radicals = space.radicals
-    n, seed = whole_number(n, "n", least=0), check_seed(seed)
+    n, seed = whole_number(n, "n", least=0, most=MAX_VECTORS), check_seed(seed)
     found: dict[str, None] = {}
     with rdBase.BlockLogs():
         for turn in range(MAX_ROUNDS):

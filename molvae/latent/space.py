@@ -21,6 +21,7 @@ from molvae.errors import require
 from molvae.latent import branching, decoration, density, generation, inversion, saving, tuning
 from molvae.latent.acceptance import Acceptance
 from molvae.latent.conversion import (
+    MAX_VECTORS,
     TokenIds,
     check_vectors,
     map_molecules,
@@ -164,7 +165,7 @@ class LatentSpace:
 
         The samples of a molecule do not depend on the others. k must be at least 1.
         """
-        k, seed = whole_number(k, "k", least=1), check_seed(seed)
+        k, seed = whole_number(k, "k", least=1, most=MAX_VECTORS), check_seed(seed)
 
         def sample(ids: Tensor) -> Tensor:
             noise = row_noise(ids, k, self.model.code_dim, seed).flatten(0, 1)

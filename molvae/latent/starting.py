@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
+from molvae._files import is_same_file
 from molvae.chem.prepare import load_split
 from molvae.chem.vocabulary import Vocabulary
 from molvae.config import current_names
-from molvae.errors import require
+from molvae.errors import CheckpointError, require
 from molvae.latent.loading import find_model
 from molvae.latent.tokenized import TokenizedDataset, tokenize, write_rows
 from molvae.model.checkpoint import ModelCard, load_run
@@ -27,6 +29,16 @@ class StartingModel:
     card: ModelCard
 
 
+def check_apart(config: TrainConfig, folder: Path) -> None:
+    """Refuse a folder of the models that a training reads, which it would replace."""
+    for name in filter(None, (config.start_from, *config.average_with)):
+        if is_same_file(folder.resolve(), find_model(name).resolve()):
+            raise CheckpointError(
+                f"{config.out} holds {name}, which the training reads, and would be replaced; "
+                "choose another folder"
+            )
+
+
 def started(config: TrainConfig) -> tuple[TrainConfig, StartingModel | None]:
     """The settings, completed by those of the starting model, and that model if there is one."""
     if config.start_from is None:
@@ -39,15 +51,19 @@ def started(config: TrainConfig) -> tuple[TrainConfig, StartingModel | None]:
     model_asked, own_model = config.model, card.model
     if model_asked.latent_dim > own_model.latent_dim:  # more units, which is all that may differ
         own_model = replace(own_model, latent_dim=model_asked.latent_dim)
-    for name, value, own, others in (
+    choices: list[tuple[str, Any, Any, tuple[Any, ...]]] = [
         ("representation", config.representation, writer, ("robust-smiles",)),
         ("bpe_merges", config.bpe_merges, bpe_merges, (0, asked)),
-        ("model", model_asked, own_model, (ModelConfig(),)),
-    ):
+    ]
+    if model_asked != ModelConfig():
+        for field in fields(ModelConfig):
+            asked, own = (getattr(one, field.name) for one in (model_asked, own_model))
+            choices.append((f"model.{field.name}", asked, own, ()))
+    for name, value, own, others in choices:
         require(
             value in (own, *others),
             f"{name} is that of {config.start_from}, which the training starts from: {own}, got "
-            f"{value}; leave it out",
+            f"{value}; leave it out" + ", or give all sizes" * name.startswith("model."),
         )
     sizes = own_model if model_asked == own_model else card.model
     config = replace(config, representation=writer, bpe_merges=bpe_merges, model=sizes)

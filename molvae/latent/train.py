@@ -37,6 +37,7 @@ from molvae.latent.space import LatentSpace
 from molvae.latent.starting import (
     StartingModel,
     average_weights,
+    check_apart,
     models_to_average,
     started,
     take_weights,
@@ -139,13 +140,16 @@ def _train(
         more_data=tuple(str(Path(data).absolute()) for data in config.more_data),
         model=with_cell(config.model, bf16=in_bf16(config.precision, device)),
     )
+    check_apart(config, folder)
     if not (resume or overwrite):
         for name, advice in (
             (CARD, "a run; choose another folder"),
-            (RESUME, "an unfinished training; resume it, choose another folder"),
+            (RESUME, "an unfinished training; resume it (--resume), choose another folder"),
         ):
             if (folder / name).exists():
-                raise CheckpointError(f"{folder} already holds {advice}, or overwrite it")
+                raise CheckpointError(
+                    f"{folder} already holds {advice}, or overwrite it (--overwrite)"
+                )
     config, before = started(config)
     data = _read_data(config, before, workers)
     others = models_to_average(config, [head.name for head in data.heads])
@@ -254,11 +258,15 @@ def _read_data(config: TrainConfig, before: StartingModel | None, workers: int |
         )
         tokens = replace(tokens, valid=tokens.train)
     vocabulary, length = tokens.vocabulary, tokens.train.shape[1]
+    if lost := [f"{n} ({reason})" for reason, n in tokens.left_out.items() if n]:
+        warn(f"molecules of {config.data} are left out: {', '.join(lost)}")
     parts = [(config.data, Rows(ids=tokens.train, places=tokens.places))]
     for data in config.more_data:
         writer = config.representation
         more = write_rows(data, "train", writer, vocabulary, length, workers=workers)
         parts.append((data, more))
+        if less := len(load_split(data, "train")) - len(more.ids):
+            warn(f"molecules of {data} are left out: {less} (not writable with this vocabulary)")
     p, names = len(config.properties), (*config.properties, *config.conditions)
     labels = label(config.data, names, workers=workers)[tokens.places.long()]
     order = np.random.default_rng(config.seed).permutation(len(labels))

@@ -275,7 +275,11 @@ def test_encode_command_of_unencodable_molecules_fails_or_skips(
     ("text", "parts"),
     [
         ("", ["standard input is empty", "z1"]),
-        ("smiles\tz1\nCCO\t1\n", ["'z2'", "smiles, z1"]),
+        ("smiles\tz1\nCCO\t1\n", ["up to z1", "go to z6"]),
+        ("smiles,z1,z2,z3,z4,z5,z6,z7\nCCO,1,2,3,4,5,6,7\n", ["up to z7", "go to z6"]),
+        ("smiles,x\nCCO,1\n", ["'z1'"]),
+        ("z1,z2,z3,z4,z5,z6\n,,,,,\n1,2,3,4,5,6\n", ["line 2", "empty"]),
+        ("z1,z2,z3,z4,z5,z6\n1,2,3,4,5,1e300\n", ["1e300", "beyond 1e+100"]),
         ("z1,z2,z3,z4,z5,z6\n1,2,3,4,5,x\n", ["line 2", "'x'"]),
         ("z1,z2,z3,z4,z5,z6\n1,2\n", ["line 2", "fewer cells"]),
         ("z1,z2,z3,z4,z5,z6\n", ["no rows"]),
@@ -378,7 +382,34 @@ def test_tune_command_writes_a_model_folder_and_prints_reconstruction(
     molvae(*words, "--out", "few", stdin=few).fails(1, "standard input holds 9", "at least 10")
     molvae(*words, "--out", "few", stdin="CCO\nC[Au]\n").fails(1, "Au", "tokens")
     molvae(*words, "--out", "few", stdin=f"{table}gold,[Au]\n").fails(1, "[Au]")
+    monkeypatch.setattr("molvae.cli.training.MAX_SERIES", 11)
+    molvae(*words, "series.csv", "--out", "few").fails(1, "12 distinct", "up to 11", "train --from")
     assert not (tmp_path / "few").exists()
+
+
+def test_counts_beyond_memory_fail_in_one_line(
+    molvae: Molvae, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_folder / "run"
+    molvae("generate", run, "-n", 10**20).fails(1, "n must be a whole number", "10000000")
+    molvae("explore", "interpolate", run, "CCO", "CCN", "--steps", 10**14).fails(1, "steps must")
+    around = molvae("explore", "neighbors", run, "CCO", "-n", 10**14)
+    assert "n must be a whole number" in around.err
+    molvae("density", run, "--n-samples", 0, stdin="CCO\n").fails(1, "--n-samples must")
+
+    def huge(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("molvae.latent.space.LatentSpace.encode", huge)
+    molvae("encode", run, stdin="CCO\n").fails(1, "not enough memory")
+
+
+def test_tune_command_into_the_folder_above_a_bundled_name(molvae: Molvae, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "x").write_text("x")
+    done = molvae("tune", "qm9", "--out", "own", stdin="CCO\n")
+    done.fails(1, "own exists")
+    assert "which this command reads" not in molvae("tune", "qm9", "--out", ".", stdin="CCO\n").err
 
 
 @pytest.mark.parametrize("damage", ["truncate", "newer", "foreign"])

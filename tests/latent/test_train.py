@@ -566,6 +566,31 @@ def test_train_start_from_a_model_of_other_sizes_raises(
     assert not (tmp_path / "two").exists()
 
 
+def test_train_into_the_folder_that_it_starts_from_raises(
+    config: TrainConfig, trained: Path
+) -> None:
+    weights = (trained / "model.safetensors").read_bytes()
+    for own in ({"start_from": str(trained)}, {"average_with": (str(trained),)}):
+        again = dataclasses.replace(config, out=str(trained), **own)
+        with pytest.raises(CheckpointError, match="would be replaced"):
+            train(again, workers=1, overwrite=True)
+    assert (trained / "model.safetensors").read_bytes() == weights
+
+
+def test_train_warns_of_molecules_that_are_left_out(
+    config: TrainConfig, tmp_path: Path, trained: Path
+) -> None:
+    source = tmp_path / "odd.smi"
+    odd = ["C" * n + "[Se]C" for n in range(1, 9)]
+    source.write_text("\n".join([*odd, *sample_molecules("zinc250k", 300, seed=0)]))
+    prepare(source, tmp_path / "odd", workers=1)
+    two = dataclasses.replace(
+        config, data=str(tmp_path / "odd"), out=str(tmp_path / "two"), start_from=str(trained)
+    )
+    with pytest.warns(MolvaeWarning, match=r"left out: \d+ \(train: not writable"):
+        train(two, workers=1)
+
+
 def test_train_with_more_data_records_both_data_sets(
     config: TrainConfig, table: Path, tmp_path: Path
 ) -> None:
