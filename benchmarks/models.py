@@ -21,7 +21,7 @@ from molvae.chem.datasets import sample_molecules
 from molvae.chem.prepare import load_split
 
 TITLE = "The bundled models"
-MODELS = {"druglike": "zinc250k", "zinc250k": "zinc250k", "qm9": "qm9"}
+MODELS = {"druglike": "zinc250k", "zinc250k": "zinc250k", "qm9-v2": "qm9", "qm9": "qm9"}
 """The data set that each bundled model is measured on."""
 PARTS = ("models",)
 HELD_OUT, SAMPLES, DRAWS = 5_000, 10_000, 500

@@ -52,7 +52,7 @@ RADIUS = 0.3  # of the moves of perturbed encodings, in standard deviations, uni
 N, SEEDS = 10_000, (0, 1, 2)  # molecules of a draw, and the draws
 FCD_DRAWS = 1  # draws whose FCD is computed, which takes longest
 PARTS = ("data",)
-SPACES = {"zinc250k": CampaignConfig.space, "qm9": "qm9"}
+SPACES = {"zinc250k": CampaignConfig.space, "qm9": "qm9-v2"}
 """The bundled model of each data set."""
 GENETIC = {"zinc250k": 5_303, "qm9": 5_470}  # distinct molecules, as many as were published
 LM_MOLECULES = 500_000  # seen by the language model in training, repeats included

@@ -86,7 +86,7 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     from benchmarks.optimisation import by_task
 
     of = {name: whole["result"] for name, whole in found.items()}
-    zinc, qm9 = (of["models"]["models"][name] for name in ("druglike", "qm9"))
+    zinc, qm9 = (of["models"]["models"][name] for name in ("druglike", "qm9-v2"))
     drawn = {
         row["source"]: row for row in of["property-table"]["rows"] if row["data"] == "zinc250k"
     }

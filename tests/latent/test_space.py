@@ -229,7 +229,7 @@ def test_load_of_unknown_model_suggests_the_nearest_name(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("model", [None, 3, ["druglike"]])
 def test_load_of_what_is_no_name_names_the_models(model: Any) -> None:
-    with pytest.raises(ConfigError, match="druglike, qm9, zinc250k"):
+    with pytest.raises(ConfigError, match="druglike, qm9, qm9-v2, zinc250k"):
         molvae.load(model)
 
 
