@@ -34,7 +34,7 @@ def linear_readout(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) 
 
     z = space.encode(smiles).numpy()
     described = descriptors(smiles)
-    varied = described[:, described.std(axis=0) > 0]
+    varied = described[:, np.ptp(described, axis=0) > 0]  # a std can be rounding
     counts = morgan_counts(smiles, radius=2, size=2048).astype(np.float32)
     components = PCA(N_COMPONENTS, svd_solver="randomized", random_state=short_seed(seed))
     return {

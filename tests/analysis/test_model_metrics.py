@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -149,6 +150,18 @@ def test_linear_readout_of_descriptors_is_perfect_and_of_constants_is_zero() -> 
     few = linear_readout(Described(1.0), molecules[:100])  # type: ignore[arg-type]
     assert few.keys() == found.keys()
     assert all(map(math.isnan, few.values()))
+
+
+def test_linear_readout_leaves_out_descriptors_that_are_the_same_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    molecules = sample_molecules("zinc250k", 150, seed=5)
+    third = np.full((150, 1), 1 / 3)
+    assert third.std() > 0  # by rounding
+    both = np.hstack([descriptors(molecules), third])
+    monkeypatch.setattr("molvae.analysis.readout.descriptors", lambda _: both)
+    found = linear_readout(Described(2.0), molecules)  # type: ignore[arg-type]
+    assert found["r2_ridge_descriptors"] > 0.99
 
 
 def test_smoothness_separates_similarity_of_changed_molecules() -> None:
