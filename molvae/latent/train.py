@@ -104,7 +104,8 @@ def train(
         ConfigError: There is no such device.
 
     Warns:
-        MolvaeWarning: There are no validation molecules: those of the training are used.
+        MolvaeWarning: There are no validation molecules: those of the training are used. Or
+            training molecules are left out, since they cannot be written.
     """
     with isolated(), threads(config.threads):
         return _train(config, resume, overwrite, workers, on_progress)
@@ -258,7 +259,8 @@ def _read_data(config: TrainConfig, before: StartingModel | None, workers: int |
         )
         tokens = replace(tokens, valid=tokens.train)
     vocabulary, length = tokens.vocabulary, tokens.train.shape[1]
-    if lost := [f"{n} ({reason})" for reason, n in tokens.left_out.items() if n]:
+    lost = [f"{n} ({reason})" for reason, n in tokens.left_out.items() if n]
+    if any("(train: " in one for one in lost):  # a few validation molecules are usual
         warn(f"molecules of {config.data} are left out: {', '.join(lost)}")
     parts = [(config.data, Rows(ids=tokens.train, places=tokens.places))]
     for data in config.more_data:
