@@ -7,9 +7,10 @@ and of `molsets` (MOSES). Of other packages the network and the loop are used as
 is ended after a batch when the time is over.
 
 Reconstructed are test molecules that come back exactly, written greedily at the mean of their
-encoding. Samples are those that a package itself makes: `generate` here; greedily at vectors from
-N(0, I) for `molgen`, token by token for `molsets`. FCD is their Fréchet ChemNet Distance to the
-test split. The other packages are installed by `pip install --no-deps molgen molsets`.
+encoding. Samples are those that a package itself makes: `generate` here, with the noise and
+temperature of the bundled model, which the end of a whole training chooses; greedily at vectors
+from N(0, I) for `molgen`, token by token for `molsets`. FCD is their Fréchet ChemNet Distance to
+the test split. The other packages are installed by `pip install --no-deps molgen molsets`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -42,7 +44,11 @@ from molvae.errors import MissingPackageError
 from molvae.model.config import ModelConfig, TrainConfig
 
 TITLE = "How fast a model learns"
-OURS = {"settings of `druglike`": "druglike-stage1", "recipe `zinc250k`": "zinc250k"}
+OURS = {
+    "settings of `druglike`": ("druglike-stage1", "druglike"),
+    "recipe `zinc250k`": ("zinc250k", "zinc250k"),
+}
+"""Recipes, and the bundled models whose noise and temperature are those of the samples."""
 OTHERS = ("molgen", "molsets")
 BESIDE = 5.0  # minutes after which other packages are compared
 PROBED = 25_000  # molecules that tell how many are seen in a minute
@@ -64,26 +70,38 @@ def measure(
         )
     with prepared(["zinc250k"], 300 if quick else None) as place:
         data = place / "zinc250k"
-        cases = [(name, m, str(data), str(folder), jobs, quick) for name in OURS for m in minutes]
-        cases += [(name, BESIDE, str(data), str(folder), jobs, quick) for name in others]
         # Each in a process of its own: a package may change what others rely on.
-        rows = each(learned, cases, jobs=1, kept=None if quick else folder, apart=not quick)
+        run = partial(each, jobs=1, kept=None if quick else folder, apart=not quick)
+        where = str(data), str(folder), jobs, quick
+        rates = run(
+            rate_of, [(name, min(PROBED, round(500_000 * max(minutes))), *where) for name in OURS]
+        )
+        cases = [
+            (name, m, rate, *where) for name, rate in zip(OURS, rates, strict=True) for m in minutes
+        ]
+        rows = run(learned, [*cases, *((name, BESIDE, None, *where) for name in others)])
     return {"threads": jobs, "reconstructed": RECONSTRUCTED, "drawn": DRAWN, "rows": rows}
 
 
+def rate_of(name: str, n: int, data: str, folder: str, threads: int, quick: bool) -> float:
+    """Molecules a second of a training of n molecules, which is then thrown away."""
+    torch.set_num_threads(threads)
+    out = Path(folder) / f"{OURS[name][0]}-probe"
+    return _rate(_recipe(name, Path(data), out, threads, quick), n)
+
+
 def learned(
-    name: str, minutes: float, data: str, folder: str, threads: int, quick: bool
+    name: str, minutes: float, rate: float | None, data: str, folder: str, threads: int, quick: bool
 ) -> dict[str, Any]:
     """Train a model for so long; what it gives back, and what it makes."""
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     training, test = (load_split(Path(data), split) for split in ("train", "test"))
     known, n = some(test, 20 if quick else RECONSTRUCTED, SEED), 20 if quick else DRAWN
-    if name in OURS:
-        out = Path(folder) / f"{OURS[name]}-{minutes:g}"
-        found, back, made = _molvae(
-            _recipe(name, Path(data), out, threads, quick), minutes, known, n
-        )
+    if rate is not None:
+        out = Path(folder) / f"{OURS[name][0]}-{minutes:g}"
+        config = _recipe(name, Path(data), out, threads, quick)
+        found, back, made = _molvae(config, minutes, rate, known, n, OURS[name][1])
     else:
         others = {"molgen": _molgen, "molsets": _molsets}
         found, back, made = others[name](training, 60 * minutes, known, n)
@@ -105,10 +123,10 @@ Learned = tuple[dict[str, Any], list[str | None], list[str | None]]
 
 
 def _recipe(name: str, data: Path, out: Path, threads: int, quick: bool) -> TrainConfig:
-    """A recipe, from nothing; a prior is fitted as for a bundled model."""
-    file = ROOT / "pipelines" / f"{OURS[name]}.toml"
+    """A recipe, from nothing."""
+    file = ROOT / "pipelines" / f"{OURS[name][0]}.toml"
     config = build(TrainConfig, read_toml(file), str(file))
-    prior = replace(config.prior, kind="normal", calibrate=not quick, acceptance=False)
+    prior = replace(config.prior, kind="normal", calibrate=False, acceptance=False)
     config = replace(
         config, data=str(data), out=str(out), start_from=None, keep_state=False, threads=threads,
         lr_decay_fraction=1.0, lr_warmup_fraction=0.02, seed=SEED, prior=prior, device="cpu",
@@ -117,14 +135,14 @@ def _recipe(name: str, data: Path, out: Path, threads: int, quick: bool) -> Trai
     return replace(config, bpe_merges=20, model=SMALL) if quick else config
 
 
-def _molvae(config: TrainConfig, minutes: float, known: Sequence[str], n: int) -> Learned:
-    probed = min(PROBED, round(500_000 * minutes))
-    probe = replace(config, prior=replace(config.prior, calibrate=False), out=f"{config.out}-probe")
-    rate = _rate(replace(probe, n_molecules=probed, validate_every=probed))
+def _molvae(
+    config: TrainConfig, minutes: float, rate: float, known: Sequence[str], n: int, bundled: str
+) -> Learned:
     total = max(1, round(60 * minutes * rate / config.batch_size)) * config.batch_size
-    rate = _rate(replace(config, n_molecules=total, validate_every=total))
+    rate = _rate(config, total)
     space = molvae.load(config.out)
-    made = space.generate(n, seed=SEED)
+    noise, temperature = molvae.load(bundled).card.sampling_defaults
+    made = space.generate(n, seed=SEED, noise=noise, temperature=temperature)
     readable = space.can_encode(known)
     z = space.encode([m for m, ok in zip(known, readable, strict=True) if ok])
     written = iter(space.decode(z))
@@ -132,9 +150,9 @@ def _molvae(config: TrainConfig, minutes: float, known: Sequence[str], n: int) -
     return {"seen": total, "seconds": total / rate}, back, list(made)
 
 
-def _rate(config: TrainConfig) -> float:
-    """Train; molecules a second of the loop without validations, by the clock on the wall."""
-    rate, _ = trained_at(config, time.monotonic)
+def _rate(config: TrainConfig, n: int) -> float:
+    """Train on n molecules; so many a second, without validations, by the clock on the wall."""
+    rate, _ = trained_at(replace(config, n_molecules=n, validate_every=n), time.monotonic)
     return rate or math.nan
 
 

@@ -131,7 +131,7 @@ class UnknownTokenError(MolvaeError, ValueError):
         super().__init__(
             f"token {shown(token)} at position {position} of {shown(molecule)} is not "
             f"among the model's {n_tokens} tokens; leave this molecule out, skip such molecules "
-            "(--skip-invalid), or train on data that has the token"
+            "(--skip-invalid; in Python, skip_unknown), or train on data that has the token"
         )
         self.token, self.position, self.molecule = token, position, molecule
 
@@ -142,7 +142,8 @@ class TooLongError(MolvaeError, ValueError):
     def __init__(self, molecule: str, length: int, longest: int) -> None:
         super().__init__(
             f"{shown(molecule)} has {length} tokens, the model reads at most {longest}; "
-            "leave this molecule out, skip such molecules (--skip-invalid), or train on longer ones"
+            "leave this molecule out, skip such molecules (--skip-invalid; in Python, "
+            "skip_unknown), or train on longer ones"
         )
         self.molecule, self.length, self.longest = molecule, length, longest
 

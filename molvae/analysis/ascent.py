@@ -17,9 +17,9 @@ from molvae.analysis.summary import OOD_PERCENTILE
 from molvae.analysis.vectors import codes
 from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.chem.properties import is_property, score
-from molvae.config import DEFAULT_PROPERTIES, whole_number
+from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import MolvaeError, require
-from molvae.latent.conversion import MAX_VECTORS
+from molvae.latent.conversion import vector_count
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
@@ -201,7 +201,7 @@ def gradient_ascent(
     molecules = [canonical(text) for text in list_of_smiles(smiles)]
     require(len(molecules) > 0, "there is no molecule to start at; give at least one")
     require(step > 0, f"step must be positive, got {step}")
-    steps = whole_number(steps, "steps", least=1, most=MAX_VECTORS)
+    steps = vector_count(steps, "steps", least=1)
     in_range = 0 <= min_percentile <= 100
     require(in_range, f"min_percentile must be from 0 to 100, got {min_percentile}")
     if isinstance(target, str):

@@ -16,9 +16,9 @@ from molvae.analysis.neighborhood import Neighborhood, around
 from molvae.analysis.vectors import codes, cross_validated_r2, ridge
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.molecules import canonical
-from molvae.config import DEFAULT_PROPERTIES, check_seed, short_seed, whole_number
+from molvae.config import DEFAULT_PROPERTIES, check_seed, short_seed
 from molvae.errors import ConfigError, DataError, UnknownNameError, require
-from molvae.latent.conversion import MAX_VECTORS
+from molvae.latent.conversion import vector_count
 from molvae.latent.protocol import LatentSpaceProtocol, check_space
 from molvae.model.isolation import isolated
 
@@ -203,7 +203,7 @@ def traverse(
         InvalidMoleculeError, UnknownTokenError, TooLongError: See `LatentSpace.encode`.
     """
     require(length > 0, f"length must be positive, got {length}")
-    steps = whole_number(steps, "steps", least=1, most=MAX_VECTORS)
+    steps = vector_count(steps, "steps", least=1)
     molecule = canonical(smiles)
     z, missed = codes(space, [molecule])
     places = torch.arange(-steps if both else 0, steps + 1, dtype=torch.float64) * (length / steps)

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from molvae.analysis.vectors import codes, described, spread
 from molvae.chem.molecules import canonical
-from molvae.config import DEFAULT_PROPERTIES, whole_number
+from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import UnknownNameError, require
-from molvae.latent.conversion import MAX_VECTORS
+from molvae.latent.conversion import vector_count
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
@@ -190,7 +190,7 @@ def interpolate(
         of high density).
     """
     require(len(smiles) >= 2, f"a path needs two molecules or more, got {len(smiles)}")
-    steps = whole_number(steps, "steps", least=1, most=MAX_VECTORS)
+    steps = vector_count(steps, "steps", least=1)
     require(weight >= 0, f"weight must not be negative, got {weight}")
     kind = KIND_ALIASES.get(kind, kind)
     if kind not in get_args(Kind):

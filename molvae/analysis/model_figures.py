@@ -70,5 +70,10 @@ def draw_measures(found: Mapping[str, float], path: str | Path, *, overwrite: bo
         axes.set_xticks(range(len(DEFAULT_PROPERTIES)), DEFAULT_PROPERTIES)
         axes.set_ylabel(label)
     handles, labels = shift.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower right", ncols=5)
+    for axes, is_measured in ((near, near.get_lines()), (shift, handles), (width, handles)):
+        if not is_measured:  # e.g. of a single molecule, or without samples
+            axes.set_axis_off()
+            axes.set_title("not measured", fontsize=8, color="0.4")
+    if handles:
+        figure.legend(handles, labels, loc="outside lower right", ncols=5)
     return save_figure(figure, path, overwrite=overwrite)

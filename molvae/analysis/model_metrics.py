@@ -19,7 +19,7 @@ from molvae.chem.molecules import canonical, has_radicals
 from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES, check_seed, later_seed, whole_number
 from molvae.errors import DataError, MissingPackageError, warn
-from molvae.latent.conversion import MAX_VECTORS
+from molvae.latent.conversion import vector_count
 from molvae.latent.space import LatentSpace
 from molvae.model.isolation import isolated
 from molvae.model.losses import active_units, kl_to_normal
@@ -69,7 +69,7 @@ def evaluate(
         DataError: No molecules, or none that the model can encode.
         InvalidMoleculeError: A text is not a molecule.
     """
-    n_samples = whole_number(n_samples, "n_samples", least=0, most=MAX_VECTORS)
+    n_samples = vector_count(n_samples, "n_samples")
     n_posteriors, seed = whole_number(n_posteriors, "n_posteriors", least=1), check_seed(seed)
     molecules = [canonical(text) for text in smiles]
     kept, has_vectors = _readable(space, molecules), space.dim > 0

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from molvae.analysis.vectors import codes, described, unit_vectors
 from molvae.chem.molecules import canonical
-from molvae.config import DEFAULT_PROPERTIES, check_seed, whole_number
+from molvae.config import DEFAULT_PROPERTIES, check_seed
 from molvae.errors import require
-from molvae.latent.conversion import MAX_VECTORS
+from molvae.latent.conversion import vector_count
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
@@ -175,7 +175,7 @@ def around(
 
     Arguments and errors as `neighbors`.
     """
-    n, seed = whole_number(n, "n", least=1, most=MAX_VECTORS), check_seed(seed)
+    n, seed = vector_count(n, "n", least=1), check_seed(seed)
     lengths = tuple(sorted({float(radius) for radius in radii}))
     valid = bool(lengths) and all(0 <= length < math.inf for length in lengths)
     require(valid, f"radii must be numbers from 0, got {list(radii)}")

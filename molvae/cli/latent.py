@@ -157,7 +157,8 @@ def properties(
 
     Args:
         file: Molecules, or the name of a data set; standard input by default.
-        properties: Properties, e.g. logP MW rdkit:BertzCT; by default all but RDKit's descriptors.
+        properties: Properties, e.g. logP MW typicality rdkit:BertzCT; by default all but typicality
+            and RDKit's descriptors.
         summary: Print mean and standard deviation of each property instead.
         skip_invalid: Count texts that are no molecules; their rows have the reason.
         workers: Processes; one per core by default if there are many molecules.

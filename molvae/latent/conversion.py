@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from molvae.chem.molecules import CANONICAL_CACHE_SIZE, canonical, list_of_smiles
 from molvae.chem.representations import Representation
 from molvae.chem.vocabulary import EOS, PAD, Vocabulary
+from molvae.config import whole_number
 from molvae.errors import (
     ConfigError,
     InvalidMoleculeError,
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 512  # molecules that go through the network together
 MAX_VECTORS = 10_000_000  # vectors of one call, for the memory that they take
+
+
+def vector_count(n: Any, name: str, *, least: int = 0) -> int:
+    """A number of vectors or molecules of one call.
+
+    Raises:
+        ConfigError: Not a whole number, or out of range; `name` begins the message.
+    """
+    return whole_number(n, name, least=least, most=MAX_VECTORS)
 
 
 class TokenIds:

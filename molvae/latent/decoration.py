@@ -23,7 +23,7 @@ from molvae.chem.cores import capped, core_of, graft, numbered_points, with_poin
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical, has_radicals, parse
 from molvae.chem.representations import Smiles
-from molvae.config import check_seed, later_seed, whole_number
+from molvae.config import check_seed, later_seed
 from molvae.errors import (
     ConfigError,
     InvalidMoleculeError,
@@ -33,7 +33,7 @@ from molvae.errors import (
     shown,
     warn,
 )
-from molvae.latent.conversion import BATCH_SIZE, MAX_VECTORS, check_sampling, pad, try_token_ids
+from molvae.latent.conversion import BATCH_SIZE, check_sampling, pad, try_token_ids, vector_count
 from molvae.latent.generation import RESAMPLE_SEED_STEP
 from molvae.model.decoding import decode
 from molvae.model.isolation import isolated
@@ -184,7 +184,7 @@ def _distinct(
 ) -> list[str]:
     """Up to n distinct molecules from attempts, which are told how many to make, and a seed."""
     radicals = space.radicals
-    n, seed = whole_number(n, "n", least=0, most=MAX_VECTORS), check_seed(seed)
+    n, seed = vector_count(n, "n"), check_seed(seed)
     found: dict[str, None] = {}
     with rdBase.BlockLogs():
         for turn in range(MAX_ROUNDS):

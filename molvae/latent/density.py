@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from molvae.chem.molecules import canonical, has_radicals, list_of_smiles
-from molvae.config import check_seed, whole_number
+from molvae.config import check_seed
 from molvae.errors import CheckpointError, warn, without_warnings
-from molvae.latent.conversion import MAX_VECTORS, pad
+from molvae.latent.conversion import pad, vector_count
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 from molvae.model.losses import importance_bound
@@ -47,7 +47,7 @@ def log_prob(space: LatentSpace, smiles: Sequence[str], *, k: int = 64, seed: in
     Results of a molecule do not depend on the others, up to rounding. Errors as of
     `LatentSpace.encode`; ConfigError if k is below 1.
     """
-    k, seed = whole_number(k, "k", least=1, most=MAX_VECTORS), check_seed(seed)
+    k, seed = vector_count(k, "k", least=1), check_seed(seed)
     rows = [space.token_ids(canonical(text)) for text in list_of_smiles(smiles)]
     bounds = torch.zeros(len(rows), dtype=torch.float64)
     if order := sorted(range(len(rows)), key=lambda i: len(rows[i])):

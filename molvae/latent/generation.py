@@ -20,13 +20,13 @@ from torch import Tensor
 
 from molvae.chem._parallel import parallel_map
 from molvae.chem.molecules import has_radicals
-from molvae.config import check_seed, later_seed, whole_number
+from molvae.config import check_seed, later_seed
 from molvae.errors import UnknownNameError, require, warn, without_warnings
 from molvae.latent.conversion import (
-    MAX_VECTORS,
     check_sampling,
     map_molecules,
     to_molecule,
+    vector_count,
     write_tokens,
 )
 from molvae.model.checkpoint import PRIOR_SOURCES, PriorSource
@@ -99,7 +99,7 @@ def sample_density(
     space: LatentSpace, n: int, seed: int, conditions: Mapping[str, float] | None
 ) -> Tensor:
     """Samples from the density of the prior, `n x dim`, conditions among them."""
-    n = whole_number(n, "n", least=0, most=MAX_VECTORS)
+    n = vector_count(n, "n")
     generator = torch.Generator().manual_seed(check_seed(seed))
     if not conditions:
         return space.prior.sample(n, generator).double()
@@ -173,7 +173,7 @@ def generate(
     if temperature is None:
         is_sampled = level > 0 or space.config.latent_dim == 0
         temperature = default_temperature if is_sampled else 0.0
-    n, seed = whole_number(n, "n", least=0, most=MAX_VECTORS), check_seed(seed)
+    n, seed = vector_count(n, "n"), check_seed(seed)
     require(
         condition_tolerance is None or bool(conditions),
         f"condition_tolerance={condition_tolerance} is for conditions; give them, too",

@@ -1,4 +1,4 @@
-"""Properties and fingerprints of the molecules of a prepared data set; cached beside it."""
+"""Properties, fingerprints and precedents of the molecules of prepared data; cached beside them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from molvae.chem._parallel import parallel_map
 from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.precedents import ENVIRONMENT_RADIUS, SIZE_QUANTILES, Precedents
 from molvae.chem.prepare import kept_columns, load_split
 from molvae.chem.properties import named, score
 from molvae.errors import DataError, UnknownNameError
@@ -45,6 +46,38 @@ def fingerprints(data: str | Path, *, workers: int | None = None) -> SparseBits:
         tensors = found[0]
     columns = tensors["columns"].numpy().view(np.uint16)
     return SparseBits(columns=columns, ends=tensors["ends"].numpy(), size=FINGERPRINT_BITS)
+
+
+def precedents(folders: Sequence[str | Path], *, workers: int | None = None) -> Precedents:
+    """Precedents of the training molecules of data sets, together; cached beside the first.
+
+    Raises:
+        DataError: A data folder is missing.
+    """
+    first, *others = map(Path, folders)
+    cache, key = _cache(first, "precedents")
+    key |= {"more_data": [describe(folder) for folder in others]}
+    key |= {"radius": ENVIRONMENT_RADIUS, "quantiles": SIZE_QUANTILES}
+    if (found := read_cache(cache, key)) is None:
+        molecules = [
+            smiles for folder in (first, *others) for smiles in load_split(folder, "train")
+        ]
+        made = Precedents.of(molecules, workers=workers)
+        # As signed integers, which torch handles; the bytes are the same.
+        tensors = {
+            "rings": torch.from_numpy(made.rings.view(np.int64)),
+            "environments": torch.from_numpy(made.environments.view(np.int32)),
+            "heavy_atoms": torch.tensor(made.heavy_atoms),
+        }
+        write_cache(cache, key, tensors, {})
+        return made
+    kept = {name: tensor.numpy() for name, tensor in found[0].items()}
+    smallest, largest = kept["heavy_atoms"].tolist()
+    return Precedents(
+        rings=kept["rings"].view(np.uint64),
+        environments=kept["environments"].view(np.uint32),
+        heavy_atoms=(smallest, largest),
+    )
 
 
 def _cache(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:

@@ -16,18 +16,18 @@ from molvae.chem._parallel import parallel_map
 from molvae.chem.molecules import canonical, index_of, list_of_smiles
 from molvae.chem.representations import Representation, get_representation
 from molvae.chem.vocabulary import Vocabulary
-from molvae.config import check_seed, whole_number
+from molvae.config import check_seed
 from molvae.errors import require
 from molvae.latent import branching, decoration, density, generation, inversion, saving, tuning
 from molvae.latent.acceptance import Acceptance
 from molvae.latent.conversion import (
-    MAX_VECTORS,
     TokenIds,
     check_vectors,
     map_molecules,
     require_vectors,
     to_molecule,
     try_token_ids,
+    vector_count,
     write_tokens,
 )
 from molvae.model.checkpoint import ModelCard
@@ -165,7 +165,7 @@ class LatentSpace:
 
         The samples of a molecule do not depend on the others. k must be at least 1.
         """
-        k, seed = whole_number(k, "k", least=1, most=MAX_VECTORS), check_seed(seed)
+        k, seed = vector_count(k, "k", least=1), check_seed(seed)
 
         def sample(ids: Tensor) -> Tensor:
             noise = row_noise(ids, k, self.model.code_dim, seed).flatten(0, 1)

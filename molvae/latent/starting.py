@@ -7,11 +7,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from molvae._files import is_same_file
 from molvae.chem.prepare import load_split
 from molvae.chem.vocabulary import Vocabulary
 from molvae.config import current_names
-from molvae.errors import CheckpointError, require
+from molvae.errors import require
 from molvae.latent.loading import find_model
 from molvae.latent.tokenized import TokenizedDataset, tokenize, write_rows
 from molvae.model.checkpoint import ModelCard, load_run
@@ -29,16 +28,6 @@ class StartingModel:
     card: ModelCard
 
 
-def check_apart(config: TrainConfig, folder: Path) -> None:
-    """Refuse a folder of the models that a training reads, which it would replace."""
-    for name in filter(None, (config.start_from, *config.average_with)):
-        if is_same_file(folder.resolve(), find_model(name).resolve()):
-            raise CheckpointError(
-                f"{config.out} holds {name}, which the training reads, and would be replaced; "
-                "choose another folder"
-            )
-
-
 def started(config: TrainConfig) -> tuple[TrainConfig, StartingModel | None]:
     """The settings, completed by those of the starting model, and that model if there is one."""
     if config.start_from is None:
@@ -47,13 +36,13 @@ def started(config: TrainConfig) -> tuple[TrainConfig, StartingModel | None]:
     model, _, card = load_run(folder)
     writer, bpe_merges = card.representation["name"], len(card.bpe_merges)
     recipe = current_names(TrainConfig, card.about.get("recipe", {}))
-    asked = recipe.get("bpe_merges", bpe_merges)
+    recipe_merges = recipe.get("bpe_merges", bpe_merges)
     model_asked, own_model = config.model, card.model
     if model_asked.latent_dim > own_model.latent_dim:  # more units, which is all that may differ
         own_model = replace(own_model, latent_dim=model_asked.latent_dim)
     choices: list[tuple[str, Any, Any, tuple[Any, ...]]] = [
         ("representation", config.representation, writer, ("robust-smiles",)),
-        ("bpe_merges", config.bpe_merges, bpe_merges, (0, asked)),
+        ("bpe_merges", config.bpe_merges, bpe_merges, (0, recipe_merges)),
     ]
     if model_asked != ModelConfig():
         for field in fields(ModelConfig):

@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from torch.nn import functional
 
 from molvae._version import versions
 from molvae.chem.precedents import FILE_NAME as PRECEDENTS
-from molvae.chem.precedents import Precedents
 from molvae.chem.prepare import load_split
 from molvae.chem.vocabulary import PAD
 from molvae.config import DEFAULT_PROPERTIES, later_seed
@@ -31,13 +29,13 @@ from molvae.latent.acceptance import FILE_NAME as ACCEPTANCE
 from molvae.latent.acceptance import N_GENERATED, N_TRAINING, Acceptance
 from molvae.latent.data_cache import describe
 from molvae.latent.density import FILE_NAME as REFERENCE
-from molvae.latent.labels import computed, fingerprints, label, label_names
+from molvae.latent.labels import computed, fingerprints, label, label_names, precedents
+from molvae.latent.loading import find_model
 from molvae.latent.sampling_calibration import calibrate_sampling
 from molvae.latent.space import LatentSpace
 from molvae.latent.starting import (
     StartingModel,
     average_weights,
-    check_apart,
     models_to_average,
     started,
     take_weights,
@@ -133,7 +131,9 @@ def _train(
     on_progress: Callable[[Progress], None] | None,
 ) -> Path:
     device = pick_device(config.device)  # says at once if there is no such device
-    folder, given = check_can_save(config.out), config
+    read = filter(None, (config.start_from, *config.average_with))
+    folder = check_can_save(config.out, apart_from=[find_model(name) for name in read])
+    given = config
     # The working folder may change while a training works.
     config = replace(
         config,
@@ -141,7 +141,6 @@ def _train(
         more_data=tuple(str(Path(data).absolute()) for data in config.more_data),
         model=with_cell(config.model, bf16=in_bf16(config.precision, device)),
     )
-    check_apart(config, folder)
     if not (resume or overwrite):
         for name, advice in (
             (CARD, "a run; choose another folder"),
@@ -228,8 +227,8 @@ def _train(
         space.acceptance.save(folder)
         space.reference.computed()  # with rejections it takes seconds
         space.reference.save(folder)
-    molecules = chain.from_iterable(load_split(name, "train") for name, _ in data.parts)
-    Precedents.of(molecules, workers=workers).save(folder / PRECEDENTS)
+    folders = [name for name, _ in data.parts]
+    precedents(folders, workers=workers).save(folder / PRECEDENTS)
     (folder / STATE).unlink(missing_ok=True)
     if config.keep_state:
         (folder / RESUME).replace(folder / STATE)

@@ -28,7 +28,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -152,14 +152,15 @@ def _is_model_folder(folder: Path) -> bool:
 MODEL = Kind(name="a model folder", is_own=_is_model_folder, error=CheckpointError, is_folder=True)
 
 
-def check_can_save(folder: str | Path) -> Path:
+def check_can_save(folder: str | Path, *, apart_from: Iterable[str | Path] = ()) -> Path:
     """The absolute path of a folder where a model can go, checked before a training.
 
     Raises:
         CheckpointError: It is a file, a data folder, or holds files under the names of a model's
-            that no training wrote; or it cannot be made.
+            that no training wrote; it is one of `apart_from`, which the training reads; or it
+            cannot be made.
     """
-    return check_output(folder, MODEL, overwrite=True)
+    return check_output(folder, MODEL, overwrite=True, apart_from=apart_from)
 
 
 def _compact(tensor: Tensor) -> Tensor:

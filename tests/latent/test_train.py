@@ -20,6 +20,7 @@ import molvae
 from molvae.analysis.model_metrics import evaluate
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.precedents import Precedents
 from molvae.chem.prepare import load_split, prepare
 from molvae.chem.properties import score
 from molvae.chem.representations import RobustSmiles
@@ -27,7 +28,7 @@ from molvae.chem.vocabulary import EOS, Vocabulary
 from molvae.config import PrepareConfig, build, read_toml
 from molvae.errors import CheckpointError, ConfigError, DataError, MolvaeWarning, UnknownNameError
 from molvae.latent.acceptance import FILE_NAME as ACCEPTANCE
-from molvae.latent.labels import fingerprints, label, label_names
+from molvae.latent.labels import fingerprints, label, label_names, precedents
 from molvae.latent.loading import WEIGHTS, list_models
 from molvae.latent.space import LatentSpace
 from molvae.latent.tokenized import randomized_rows, tokenize, write_rows
@@ -74,6 +75,24 @@ def config(data: Path, tmp_path: Path) -> TrainConfig:
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the recipe."""
     return train(recipe(data, tmp_path_factory.mktemp("trained") / "run"), workers=1)
+
+
+def test_precedents_are_kept_beside_the_data(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        shutil.copytree(data, tmp_path / name)
+    (tmp_path / "a" / "precedents.safetensors").unlink(missing_ok=True)
+    expected = Precedents.of(load_split(data, "train"), workers=1)
+    first = precedents([tmp_path / "a"], workers=1)
+    monkeypatch.setattr(Precedents, "of", lambda *_, **__: pytest.fail("computed again"))
+    for found in (first, precedents([tmp_path / "a"], workers=1)):
+        assert (found.rings == expected.rings).all()
+        assert (found.environments == expected.environments).all()
+        assert found.heavy_atoms == expected.heavy_atoms
+        assert found.rings.dtype == expected.rings.dtype
+    with pytest.raises(BaseException, match="computed again"):  # of other data
+        precedents([tmp_path / "a", tmp_path / "b"], workers=1)
 
 
 def test_train_writes_a_loadable_model_folder_with_its_recipe(config: TrainConfig) -> None:
@@ -572,7 +591,7 @@ def test_train_into_the_folder_that_it_starts_from_raises(
     weights = (trained / "model.safetensors").read_bytes()
     for own in ({"start_from": str(trained)}, {"average_with": (str(trained),)}):
         again = dataclasses.replace(config, out=str(trained), **own)
-        with pytest.raises(CheckpointError, match="would be replaced"):
+        with pytest.raises(CheckpointError, match="also given"):
             train(again, workers=1, overwrite=True)
     assert (trained / "model.safetensors").read_bytes() == weights
 
