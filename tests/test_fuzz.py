@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.start_file import read_start
+from molvae.campaign.told_tables import read_measurements
 from molvae.chem.molecules import canonical
+from molvae.chem.readers import read_table
 from molvae.cli import main
-from molvae.cli.inputs import read_measurements
 from molvae.config import CampaignConfig, build, read_toml
 from molvae.errors import MolvaeError, MolvaeWarning
 from molvae.latent.loading import load
@@ -125,7 +126,9 @@ def test_read_measurements_and_start_of_random_tables_give_rows_or_errors(text: 
         for ending in (".csv", ".tsv", ".smi", ".sdf"):
             file = Path(folder) / f"t{ending}"
             file.write_bytes(text.encode("utf-8", "surrogatepass"))
-            expect_answer_or_own_error(lambda file=file: read_measurements(str(file), ["value"]))  # type: ignore[misc]
+            expect_answer_or_own_error(
+                lambda file=file: read_measurements(read_table(file, ["value"]), ["value"])  # type: ignore[misc]
+            )
             expect_answer_or_own_error(lambda file=file: read_start(file, ["qed"]))  # type: ignore[misc]
 
 

@@ -18,8 +18,6 @@ from molvae.analysis.export import (
     write_table,
 )
 from molvae.campaign.history import reason_cells
-from molvae.chem.tables import without_unit
-from molvae.chem.text_files import fold
 from molvae.errors import CampaignError
 from molvae.objectives.parsing import all_told_names, told_names
 from molvae.objectives.problem import OptimizationProblem
@@ -27,7 +25,9 @@ from molvae.objectives.trial_columns import (
     DRAWING_COLUMN,
     FIDELITY_COLUMN,
     PREDICTION_COLUMNS,
-    REASON_COLUMNS,
+    note_column,
+    plate_columns,
+    plate_properties,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
 
 PLATE = Kind(name="a plate", stamp="plate", error=CampaignError)
-PLATE_PROPERTIES = ("logP", "MW", "SAS", "QED")  # properties that every plate shows
 MAX_EXPLOITING_KAPPA = 0.5
 """Largest kappa with which a proposal exploits more than it explores."""
 DRAWING_PIXELS = (260, 190)  # pixels of a drawn molecule
@@ -63,20 +62,6 @@ def ask_columns(problem: OptimizationProblem) -> list[str]:
     ]
 
 
-def plate_columns(problem: OptimizationProblem) -> list[str]:
-    """Columns that plates have, but for those of values, of notes, and `id` and `smiles`."""
-    beside = [f"{name}_{what}" for name in problem.measured for what in PREDICTION_COLUMNS]
-    beside += [FIDELITY_COLUMN] if problem.fidelities else []
-    known = computed_columns(problem)
-    return [DRAWING_COLUMN, *beside, "origin", *REASON_COLUMNS, "percentile", *known]
-
-
-def computed_columns(problem: OptimizationProblem) -> list[str]:
-    """Properties that plates show: those that no value of the campaign has the name of."""
-    taken = {fold(without_unit(name)) for name in problem.value_names}
-    return [name for name in PLATE_PROPERTIES if fold(name) not in taken]
-
-
 def plate_table(
     campaign: Campaign, trials: Sequence[Trial], columns: Sequence[str] = ()
 ) -> pd.DataFrame:
@@ -97,7 +82,7 @@ def plate_table(
     )
     fidelity = [FIDELITY_COLUMN] if problem.fidelities else []
     wanted = list(columns) or ["id", "smiles", *fidelity, *told, *beside]
-    taken = {fold(without_unit(name)) for name in (*wanted, DRAWING_COLUMN)}
+    taken = (*wanted, DRAWING_COLUMN)
     rows: list[dict[str, Any]] = []
     for trial in trials:
         own = {name: getattr(trial, name) for name in ("id", "smiles", "origin", "percentile")}
@@ -107,12 +92,12 @@ def plate_table(
         row = {name: row[name] for name in wanted}
         if not columns:
             for name, text in trial.notes.items():  # a note may have any name
-                row[f"note_{name}" if fold(without_unit(name)) in taken else name] = text
+                row[note_column(name, taken)] = text
         rows.append(row)
     table = pd.DataFrame(
         rows, columns=list(dict.fromkeys([*wanted, *(n for r in rows for n in r)]))
     )
-    if computed := [name for name in computed_columns(problem) if name in wanted]:
+    if computed := [name for name in plate_properties(problem) if name in wanted]:
         smiles = [trial.smiles for trial in trials]
         table[computed] = score(smiles, computed, workers=1).round(3)
     return table
@@ -208,7 +193,7 @@ def render_plate(campaign: Campaign, trials: Sequence[Trial], *, form: str = "")
 
     problem = campaign.problem
     table = plate_table(campaign, trials)
-    properties = computed_columns(problem)
+    properties = plate_properties(problem)
     return (
         environment()
         .get_template("plate.html")

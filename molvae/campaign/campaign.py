@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from molvae.campaign.creation import create_file, load_space
-from molvae.campaign.evaluation import check_complete, parse_outcome, with_computed
+from molvae.campaign.evaluation import parse_outcome, with_computed
 from molvae.campaign.history import (
     select_failed,
 )
 from molvae.campaign.recorded_parts import given_functions
 from molvae.campaign.storage import Storage
-from molvae.campaign.told_values import values_by_trial
+from molvae.campaign.told_values import told_values
 from molvae.campaign.trial import Change, Outcome, Trial
 from molvae.campaign.view import CampaignView
-from molvae.chem.workbooks import is_frame
 from molvae.config import CampaignConfig, RunLimits, whole_number
 from molvae.errors import ConfigError
 from molvae.objectives.parsing import told_names
@@ -208,27 +207,25 @@ class Campaign(CampaignView):
     ) -> list[int]:
         """Write the outcomes of many trials, all or none; arguments by id, errors as for `tell`.
 
-        A DataFrame has the ids in a column `id` or its index, and a column for each measured value;
-        `message`, NAME_operator, NAME_error and NAME_replicates are read, too. As in a file, its
-        missing values are not known yet: without a message such a trial stays pending, with one it
-        has failed. The same outcome may be told again.
+        A DataFrame is read as a file is: ids in a column `id` (without one, in the index), a column
+        for each measured value; `message`, NAME_operator, NAME_error and NAME_replicates are read,
+        too, and other columns are notes. Its missing values are not known yet: without a message
+        such a trial stays pending, with one it has failed. The same outcome may be told again.
 
         Returns:
             Ids of the trials that had no outcome before.
         """
-        errors, messages, notes = dict(errors or {}), dict(messages or {}), notes or {}
-        told = values_by_trial(self, values, errors, messages)
-        problems = self._problem_of(list(told))
-        check_complete(problems, told if is_frame(values) else {}, messages)
+        told = told_values(self, values, errors=errors, messages=messages, notes=notes)
+        problems = self._problem_of(list(told.values))
         outcomes = {
             trial: parse_outcome(
                 problems[trial],
                 value,
-                error=errors.get(trial),
-                notes=notes.get(trial),
-                message=messages.get(trial, ""),
+                error=told.errors.get(trial),
+                notes=told.notes.get(trial),
+                message=told.messages.get(trial, ""),
             )
-            for trial, value in told.items()
+            for trial, value in told.values.items()
         }
         return self._storage.tell_all(self._completed(outcomes))
 
@@ -280,15 +277,17 @@ class Campaign(CampaignView):
         """
         from molvae.campaign.corrections import corrected, with_replicates
 
-        errors, messages = dict(errors or {}), dict(messages)
-        told = values_by_trial(self, values, errors, messages)
-        if lacking := [id_ for id_ in told if not add and not str(messages.get(id_) or "").strip()]:
+        told = told_values(
+            self, values, errors=errors, messages=messages, notes=notes, correct=not add, add=add
+        )
+        reasons = {id_: str(told.messages.get(id_) or "").strip() for id_ in told.values}
+        if lacking := [id_ for id_, reason in reasons.items() if not add and not reason]:
             raise ConfigError(
                 f"a correction needs its reason as a message (trial {lacking[0]}): it stays in the "
                 "file beside both values"
             )
-        about = {"errors": errors, "messages": messages, "notes": notes or {}}
-        outcomes = (with_replicates if add else corrected)(self, told, **about)
+        about = {"errors": told.errors, "messages": told.messages, "notes": told.notes}
+        outcomes = (with_replicates if add else corrected)(self, told.values, **about)
         return self._storage.replace(self._completed(outcomes))
 
     def change_batch_size(self, size: int) -> None:

@@ -41,11 +41,12 @@ def choose_batch(
 ) -> Batch:
     """New trials of the `n` distinct new molecules that a strategy has to propose.
 
-    `check` names their findings; molecules of the library that are like them become notes;
-    `n_trials` is the number of trials so far, by default that of the known molecules.
+    `check` finds alerts and unstable groups in the new molecules; the most similar molecules of the
+    library become their notes; `n_trials` is the number of trials so far, by default that of the
+    known molecules.
     """
-    from molvae.bo.candidates import spawn_seed
     from molvae.latent.density import density_percentiles
+    from molvae.model.isolation import spawn_seed
 
     n_trials = len(observations.known) if n_trials is None else n_trials
     seed = spawn_seed(seed, n_trials)

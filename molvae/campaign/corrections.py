@@ -15,6 +15,7 @@ from molvae.campaign.evaluation import (
     limits_note,
     measurements,
     parse_outcome,
+    values_by_name,
     with_computed,
 )
 from molvae.campaign.initial_design import InitialDesign, build_initial_design, listed_molecules
@@ -73,8 +74,8 @@ def with_replicates(
         if trial is None or trial.status != "complete":
             problems.append(f"trial {id_} {_why_nothing_to_add_to(trial)}")
             continue
-        names = told_names(campaign.problem.at(trial.fidelity))
-        given = value if isinstance(value, Mapping) else {names[0]: value}
+        problem = campaign.problem.at(trial.fidelity)
+        names, given = told_names(problem), values_by_name(value, problem)
         new = {name: [] if (v := given.get(name)) is None else measurements(v) for name in names}
         if not any(one == one for several in new.values() for one in several):
             problems.append(
@@ -136,7 +137,9 @@ def added(
     review: Callable[[Mapping[int | str, Any]], None] | None,
     reading: Mapping[str, Any],
 ) -> tuple[list[NewTrial], dict[int, Outcome], tuple[StartRow, ...]]:
-    """New trials, outcomes of pending ones, and what became of each molecule that a person brings.
+    """Sort molecules that a person brings into new trials and outcomes of pending trials.
+
+    The third part of the result says what became of each row.
 
     Arguments as for `Campaign.add`.
 
@@ -172,19 +175,24 @@ def added(
                 function = campaign.function
                 outcome = with_computed(outcome, trial.smiles, campaign.problem, function)
             new.append(replace(trial, origin=ADDED, percentile=percentile, outcome=outcome))
-        elif outcome is None or there.agrees_with(outcome):
+        elif outcome is None or there.agrees_with(outcome, names):
             continue
         elif there.status == "pending":
-            told[there.id] = replace(outcome, notes=dict(trial.notes))
+            told[there.id] = replace(outcome, notes={**outcome.notes, **trial.notes})
         else:
             problems.append(f"{trial.smiles} is trial {there.id}, which has another outcome")
     if problems:
         advice = "correct it (molvae tell --correct), or add replicates (molvae tell --add)"
         raise CampaignError(f"nothing was written: {listed(problems, advice)}")
     if review is not None:
-        found: dict[int | str, Any] = {t.smiles: t.outcome.values for t in new if t.outcome}
-        review(found | {id_: outcome.values for id_, outcome in told.items()})
+        found: dict[int | str, Any] = {t.smiles: _numbers(t.outcome) for t in new if t.outcome}
+        review(found | {id_: _numbers(outcome) for id_, outcome in told.items()})
     return new, told, rows
+
+
+def _numbers(outcome: Outcome) -> dict[str, float]:
+    """The values of an outcome that are no limits."""
+    return {name: one for name, one in outcome.values.items() if name not in outcome.operators}
 
 
 def _placed(row: StartRow, known: Mapping[str, Trial]) -> StartRow:
@@ -201,16 +209,14 @@ def _valued(
     message: str,
 ) -> InitialDesign:
     """The trials of listed molecules with their values; None and NaN mean failed."""
-    from molvae.chem.molecules import canonical_or_none
-
     values = list(values)
     require(
         len(values) == len(molecules),
         f"there are {len(molecules)} molecules and {len(values)} values; give one for each",
     )
     by_smiles = dict[str, list[Any]]()
-    for text, value in zip(molecules, values, strict=True):
-        by_smiles.setdefault(canonical_or_none(text) or text, []).append(value)
+    for row, value in zip(design.rows, values, strict=True):
+        by_smiles.setdefault(row.smiles, []).append(value)
     trials = []
     for trial in design.trials:
         several = by_smiles[trial.smiles]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from molvae.campaign.trial import Outcome
 from molvae.chem import values as _numbers
 from molvae.chem.values import (
+    LIMIT_SIGNS,
     Censored,
     Operator,
     finite,
@@ -25,13 +26,11 @@ from molvae.config import is_list
 from molvae.errors import (
     CampaignError,
     ConfigError,
-    DataError,
     MachineError,
     ObjectiveError,
     UnknownNameError,
     described,
     encodable,
-    listed,
     message_of,
     one_line,
     require,
@@ -114,7 +113,7 @@ def evaluate(
     return [
         EvaluationResult(
             values={name: value for one in row for name, value in one.values.items()},
-            message=one_line("; ".join(one.message for one in row if one.message)),
+            message=one_line("; ".join(dict.fromkeys(one.message for one in row if one.message))),
             broke=any(one.broke for one in row),
         )
         for row in zip(*found, strict=True)
@@ -150,10 +149,13 @@ def _machine_trouble(error: BaseException | None) -> str:
 
 def _scored(answer: Any, names: Sequence[str]) -> EvaluationResult:
     if not isinstance(answer, Mapping):
-        if len(names) > 1:
+        if len(names) > 1 and isinstance(answer, float) and math.isnan(answer):
+            answer = dict.fromkeys(names, math.nan)
+        elif len(names) > 1:
             text = f"expected values of {', '.join(names)}, the objective returned {shown(answer)}"
             return EvaluationResult(message=text)
-        answer = {names[0]: answer}
+        else:
+            answer = {names[0]: answer}
     answer = {encodable(str(name)): value for name, value in answer.items()}
     values, messages = dict[str, float](), []
     for name in names:
@@ -173,7 +175,7 @@ def _scored(answer: Any, names: Sequence[str]) -> EvaluationResult:
             messages.append(NAN_MESSAGE)
         else:
             values[name] = number
-    return EvaluationResult(values=values, message="; ".join(messages))
+    return EvaluationResult(values=values, message="; ".join(dict.fromkeys(messages)))
 
 
 def parse_outcome(
@@ -193,12 +195,12 @@ def parse_outcome(
     missing = "give None if the molecule could not be scored"
     require(not isinstance(value, Mapping) or bool(value), f"there is no value; {missing}")
     found = dict[str, Sequence[float | Censored]]()
-    for name, of in _by_name(value, problem).items():
+    for name, of in values_by_name(value, problem).items():
         found[name] = measurements(of)
         require(bool(found[name]), f"there is no value of {name}; {missing}")
     known = combined(found)
     values, replicates = known.values, known.replicates
-    errors = {} if error is None else _by_name(error, problem)
+    errors = {} if error is None else values_by_name(error, problem)
     for name, one in errors.items():
         require(
             name in values
@@ -253,23 +255,6 @@ def combined(found: Mapping[str, Sequence[float | Censored]]) -> Outcome:
         replicates=replicates,
         notes=notes,
     )
-
-
-def check_complete(
-    problems: Mapping[int, OptimizationProblem],
-    rows: Mapping[int, Mapping[str, Any]],
-    messages: Mapping[int, str],
-) -> None:
-    """Refuse rows of a DataFrame with some of the values only, where no message says why."""
-    lacking = []
-    for id_, row in rows.items():
-        of = {name: measurements(row[name]) for name in told_names(problems[id_]) if name in row}
-        blank = [name for name, several in of.items() if all(one != one for one in several)]
-        if blank and len(blank) < len(of) and not messages.get(id_):
-            lacking.append(f"{', '.join(blank)} of trial {id_} is missing")
-    if lacking:
-        advice = "fill it in, or give the trial a message if it could not be measured"
-        raise DataError(f"nothing was written: {listed(lacking, advice)}")
 
 
 def limits_note(name: str) -> str:
@@ -332,7 +317,7 @@ def tasks_of(
         objective = function(several[0])
         if isinstance(objective, ManualScoring):
             objective([])  # raises, and says what to do instead
-        if isinstance(objective, Program):
+        if isinstance(objective, Program) and timeout is not None:  # else its own, if it has one
             objective = replace(objective, timeout=timeout)
         tasks.append(EvaluationTask(objective=objective, names=tuple(several)))
     return tasks
@@ -343,7 +328,7 @@ def standard_error(values: Sequence[float]) -> float:
     return statistics.stdev(values) / math.sqrt(len(values))
 
 
-def _by_name(value: Any, problem: OptimizationProblem) -> dict[str, Any]:
+def values_by_name(value: Any, problem: OptimizationProblem) -> dict[str, Any]:
     """Measured values by name; of one measured objective the name may be left out."""
     if not isinstance(value, Mapping):
         measured = told_names(problem) or problem.names
@@ -369,12 +354,12 @@ def _measurement(value: object) -> float | Censored:
     """A number, or a limit such as `<5`."""
     if isinstance(value, Censored):
         return value
-    if isinstance(value, str) and value.strip()[:1] in _numbers.LIMIT_SIGNS:
+    if isinstance(value, str) and (_numbers.is_word(value) or value.strip()[:1] in LIMIT_SIGNS):
         try:
-            found = parse_measurement(value)
+            found = parse_measurement(value, alone=False)  # n.d. of a trial that is told: it failed
         except ValueError as error:
             raise ConfigError(_numbers.not_a_number(value, error)) from error
-        if isinstance(found, Censored):
+        if found is not None:
             return found
     return _number(value)
 

@@ -21,6 +21,7 @@ from molvae.objectives.trial_columns import (
     FIDELITY_COLUMN,
     PREDICTION_COLUMNS,
     REASON_COLUMNS,
+    note_column,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def completed_trials(trials: Sequence[Trial], fidelity: str = "") -> list[Trial]
 
 
 def ranked_trials(trials: Sequence[Trial], problem: OptimizationProblem) -> list[Trial]:
-    """The complete trials that can be ranked: no value may be worse than a limit of it."""
+    """The complete trials that can be ranked: not those whose true value may be worse than `<5`."""
     return [trial for trial in completed_trials(trials) if problem.proven(trial.operators)]
 
 
@@ -223,7 +224,7 @@ def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.Da
         for name, values in trial.replicates.items():
             row[f"{name}_replicates"] = ";".join(map(repr, values))
         for name, text in trial.notes.items():  # a note may have any name
-            row[f"note_{name}" if name in taken else name] = text
+            row[note_column(name, taken)] = text
         rows.append(row)
     more = {name: None for row in rows for name in row if name not in columns}
     table = pd.DataFrame(rows, columns=[*columns, *more])

@@ -274,11 +274,7 @@ def _merged(smiles: str, z: list[float], rows: Sequence[InitialMolecule]) -> New
         replaced = {note: text for note, text in own.items() if known.replicates}
         for name, text in {**row.notes, **replaced}.items():
             notes.setdefault(name, {})[text] = None
-    for name, text in known.notes.items():
-        notes.setdefault(name, {})[text] = None
-    outcome = replace(
-        known, errors={**errors, **known.errors}, notes={}, message="known at the start"
-    )
+    outcome = replace(known, errors={**errors, **known.errors}, message="known at the start")
     return NewTrial(
         smiles=smiles,
         z=z,
@@ -292,8 +288,8 @@ def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> Initi
     """`n` random molecules that the space can encode."""
     if n == 0:
         return InitialDesign(trials=())
-    from molvae.bo.candidates import spawn_seed
     from molvae.chem.datasets import sample_molecules
+    from molvae.model.isolation import spawn_seed
 
     z: dict[str, list[float]] = {}
     for draw in range(MAX_REDRAWS):
@@ -364,7 +360,7 @@ def generated_design(
 
     `make` makes so many molecules at most, with a seed.
     """
-    from molvae.bo.candidates import spawn_seed
+    from molvae.model.isolation import spawn_seed
 
     made = dict.fromkeys(first, False)  # whether they have a fault
     for draw in range(MAX_GENERATION_ROUNDS if n else 0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -13,15 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 from molvae.bo.origins import START
 from molvae.campaign.choice import Batch, choose_batch
-from molvae.campaign.evaluation import EvaluationResult, EvaluationTask, evaluate, tasks_of
+from molvae.campaign.evaluation import (
+    EvaluationResult,
+    EvaluationTask,
+    LostCallError,
+    evaluate,
+    tasks_of,
+)
 from molvae.campaign.executors import make_executor
 from molvae.campaign.history import completed_trials
 from molvae.campaign.initial_design import check_affords_a_value
+from molvae.campaign.outages import OutageDetector, UnrecordedFailure, cause_of
 from molvae.campaign.proposal_check import full_check
 from molvae.campaign.proposing import proposing_space
 from molvae.campaign.scheduler import Scheduler
 from molvae.config import RunLimits, whole_number
-from molvae.errors import CampaignError, LibraryExhaustedError, require, warn
+from molvae.errors import CampaignError, LibraryExhaustedError, ObjectiveError, require, warn
 from molvae.objectives.computing import is_cheap
 from molvae.objectives.parsing import all_told_names
 from molvae.objectives.program import Program
@@ -67,9 +74,7 @@ def _ask_with_fidelities(campaign: Campaign, n: int, *, allow_constant: bool) ->
         while True:
             trials = campaign.trials
             pending = [t for t in trials if t.status == "pending"]
-            for trial in (t for t in pending if t.fidelity in computed):
-                (scored,) = evaluate(_tasks_at(campaign, trial.fidelity, None), [trial.smiles])
-                campaign.tell(trial.id, scored.values or None, scored.message)
+            _score(campaign, [t for t in pending if t.fidelity in computed])
             first = [t for t in pending if t.origin == START and t.fidelity not in computed]
             if first and not completed_trials(trials):
                 return first[:n]
@@ -78,6 +83,42 @@ def _ask_with_fidelities(campaign: Campaign, n: int, *, allow_constant: bool) ->
             check_values_differ(campaign, allow_constant)
             new = _write(campaign, _choose(campaign, n - len(found))())
             found += [t for t in new if t.fidelity not in computed]
+
+
+def _score(campaign: Campaign, trials: Sequence[Trial]) -> None:
+    """Call functions for trials, and write their outcomes; failures once another call works.
+
+    Raises:
+        CampaignError: The machine is in trouble.
+        ObjectiveError: So many calls failed in a row that it is no fault of the molecules.
+    """
+    calls = {name: _tasks_at(campaign, name, None) for name in {t.fidelity for t in trials}}
+    worked = any(t.status == "complete" and t.fidelity in calls for t in campaign.trials)
+    outages = OutageDetector(most=campaign.config.failures_in_a_row, worked=worked)
+    for i, trial in enumerate(trials, 1):
+        try:
+            (scored,) = evaluate(calls[trial.fidelity], [trial.smiles])
+        except LostCallError as error:
+            raise CampaignError(f"{error}; the molecules stay pending: ask again") from error
+        if scored.values:
+            _tell_failures(campaign, outages.success(i, i))
+            campaign.tell(trial.id, scored.values, scored.message)
+            continue
+        cause = cause_of(scored.message, trial.smiles)
+        failure = UnrecordedFailure(trial=trial, scored=scored, cause=cause, call=i, came=i)
+        _tell_failures(campaign, outages.failed(failure))
+        if suspects := outages.suspects(len(trials)):
+            raise ObjectiveError(
+                f"{len(suspects)} calls failed one after the other, that of {trial.smiles}: "
+                f"{scored.message}; they are not recorded, and their molecules stay pending. Fix "
+                "the objective, then ask again; if it is the molecules, tell that they failed"
+            )
+    _tell_failures(campaign, outages.rest())
+
+
+def _tell_failures(campaign: Campaign, failures: Sequence[UnrecordedFailure]) -> None:
+    for one in failures:
+        campaign.tell(one.trial.id, None, one.scored.message)
 
 
 def _choose(campaign: Campaign, n: int, max_cost: float = math.inf) -> Callable[[], Batch]:

@@ -110,6 +110,7 @@ class Scheduler:
     _outages: OutageDetector = field(init=False)
     # Processes that died, by the id of the trial that they had.
     _deaths: Counter[int] = field(default_factory=Counter)
+    _alone: set[int] = field(default_factory=set)  # ids of trials to be called alone
     _set_aside: set[str | None] = field(default_factory=set)  # workers that get no more calls
     _n_lost: int = 0  # calls lost since the last outcome
     # The last results that are failures; None for others.
@@ -164,11 +165,10 @@ class Scheduler:
                 return
             first, *others = fit
             room, trials = self._room - self.cost(first), [first]
-            # A molecule with which a process has died is called alone.
-            for one in () if self._deaths[first.id] else others:
+            for one in () if first.id in self._alone else others:
                 room = round(room - self.cost(one), 9)
                 same = one.fidelity == first.fidelity
-                if room < 0 or self._deaths[one.id] or not same:
+                if room < 0 or one.id in self._alone or not same:
                     break
                 trials.append(one)
             for one in trials:
@@ -332,10 +332,10 @@ class Scheduler:
         self._judge()
 
     def _one_by_one(self, running: _Running) -> bool:
-        """Call several molecules again, each alone: one of them may be to blame, or none."""
-        several = len(running.trials) > 1
-        for trial in running.trials if several else ():
-            self._begin([trial])
+        """Put several molecules back, each to be called alone: one may be to blame, or none."""
+        self._alone |= {trial.id for trial in running.trials}
+        if several := len(running.trials) > 1:
+            self.pending.extendleft(reversed(running.trials))
         return several
 
     def _on_lost_call(self, running: _Running, error: BaseException) -> None:

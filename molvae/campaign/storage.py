@@ -369,7 +369,7 @@ class Storage:
 _HISTORY = """
 SELECT trial.id AS id, smiles, status, message, told_at,
     (SELECT group_concat(
-        CASE WHEN replicates IS NULL THEN printf('%.15g', value)
+        CASE WHEN replicates IS NULL THEN coalesce(operator, '') || printf('%.15g', value)
             ELSE replace(trim(replicates, '[]'), ', ', '; ') END
         || ' (' || objective || ')', ' and ')
      FROM value WHERE value.outcome = outcome.id) AS values_told

@@ -1,124 +1,175 @@
-"""Values of many trials at once, as they are given from Python."""
+"""Values of many trials at once: from a mapping, a Series, a DataFrame or the table of a file."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from molvae.chem.measurements import is_of_replicates
-from molvae.chem.tables import ID_COLUMN
-from molvae.chem.workbooks import frame_rows, is_frame
+from molvae.campaign.history import COLUMN_ALIASES, derived_columns
+from molvae.campaign.told_tables import MeasuredRow, frame_by_id, read_measurements
+from molvae.chem.tables import Table
+from molvae.chem.workbooks import is_frame
 from molvae.config import is_list, whole_number
-from molvae.errors import DataError, require, warn
-from molvae.objectives.parsing import all_told_names
+from molvae.errors import DataError, listed, require
+from molvae.objectives.parsing import all_told_names, told_names
 from molvae.objectives.trial_columns import (
     COLUMNS,
-    DERIVED_COLUMNS,
+    EARLIER_FAILURES_COLUMN,
+    FIDELITY_COLUMN,
     PREDICTION_COLUMNS,
     REASON_COLUMNS,
-    VALUE_COLUMNS,
+    plate_columns,
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from molvae.campaign.trial import Trial
     from molvae.campaign.view import CampaignView
+    from molvae.objectives.problem import OptimizationProblem
 
 
-def values_by_trial(
-    campaign: CampaignView, values: Any, errors: dict[int, Any], messages: dict[int, str]
-) -> dict[int, Any]:
+@dataclass(frozen=True, kw_only=True)
+class ToldValues:
+    """What is told of trials, each by the trial's id; arguments of `Campaign.tell_all`."""
+
+    values: dict[int, Any]
+    errors: dict[int, Any]
+    messages: dict[int, str]
+    notes: dict[int, Mapping[str, str]]
+    n_blank: int = field(default=0)
+    """Number of rows without a value or a message, which tell nothing."""
+
+
+def told_values(
+    campaign: CampaignView,
+    values: Any,
+    *,
+    errors: Mapping[int, Any] | None,
+    messages: Mapping[int, str] | None,
+    notes: Mapping[int, Mapping[str, str]] | None,
+    correct: bool = False,
+    add: bool = False,
+) -> ToldValues:
     """Values by the ids of trials: of a mapping, a Series, or the rows of a DataFrame.
 
-    What is missing in a table is not known yet, as in a file: without a message for its trial, such
-    a row is left out. Standard errors and messages of a DataFrame are added to those given; columns
-    that are no part of an exported table are passed over, with a warning.
+    What is missing in a Series is not known yet: without a message for its trial, it is left out.
 
     Raises:
         ConfigError: No such container, or an id that is no whole number or comes twice.
-        DataError: A row of a DataFrame has another molecule than its trial.
+        DataError: See `told_in_table`, for a DataFrame.
     """
-    names = all_told_names(campaign.problem)
-    beside: tuple[str, ...] = ()
-    if is_frame(values) and any(name in names for name in values.columns):
-        _check_molecules(values, {trial.id: trial.smiles for trial in campaign.trials})
-        values, beside = _without_others(values, names)
+    if is_frame(values):
+        more: dict[str, Any] = {"errors": errors, "messages": messages, "notes": notes}
+        return told_in_table(campaign, frame_by_id(values), correct=correct, add=add, **more)
     require(
         hasattr(values, "items"),
         f"values must be a mapping from ids of trials to values, got {values!r}",
     )
-    found, is_table, seen = dict[int, Any](), hasattr(values, "iloc"), set[int]()
-    for key, value in frame_rows(values) if is_frame(values) else values.items():
+    messages = dict(messages or {})
+    found, is_series, seen = dict[int, Any](), hasattr(values, "iloc"), set[int]()
+    for key, value in values.items():
         id_ = whole_number(key, "a trial's id")
         require(
             id_ not in seen,
             f"trial {id_} is there twice; put several values of a trial into one list",
         )
         seen.add(id_)
-        if beside:
-            about = {name: value.pop(name) for name in beside}
-            about = {name: cell for name, cell in about.items() if not _is_missing(cell)}
-            if text := about.get("message"):
-                messages.setdefault(id_, str(text))
-            value, own = _with_signs(value, about)
-            if own and id_ not in errors:
-                errors[id_] = own
-        if not is_table or messages.get(id_) or not _is_missing(value):
+        if not is_series or messages.get(id_) or not _is_missing(value):
             found[id_] = value
-    return found
+    return ToldValues(
+        values=found, errors=dict(errors or {}), messages=messages, notes=dict(notes or {})
+    )
 
 
-def _check_molecules(frame: pd.DataFrame, molecules: Mapping[int, str]) -> None:
-    from molvae.chem.molecules import canonical_or_none
+def told_in_table(
+    campaign: CampaignView,
+    table: Table,
+    *,
+    errors: Mapping[int, Any] | None = None,
+    messages: Mapping[int, str] | None = None,
+    notes: Mapping[int, Mapping[str, str]] | None = None,
+    correct: bool = False,
+    add: bool = False,
+) -> ToldValues:
+    """Values in the rows of a table; errors, messages and notes are added to those of the rows.
 
-    for id_, row in frame_rows(frame):
-        smiles, proposed = row.get("smiles"), molecules.get(id_)
-        if proposed and isinstance(smiles, str) and canonical_or_none(smiles) != proposed:
-            raise DataError(
-                f"trial {id_} is {proposed}, but its row has {smiles}; check the ids of the table"
-            )
+    Args:
+        table: See `read_measurements`.
+        errors: Instead of those in the table.
+        messages: Instead of those in the table.
+        notes: Beside those in the table.
+        correct: Replace outcomes; a message is then a reason, and does not say what failed.
+        add: Add replicates; a blank cell was not measured.
 
-
-def _without_others(
-    frame: pd.DataFrame, names: Sequence[str]
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The columns that tell something, and those of them that stand beside the values.
-
-    A warning names columns that a person added, which tell nothing.
+    Raises:
+        DataError: Names all bad rows; a row has some of the values only, and no message says why.
     """
-    told = {f"{name}_{kind}" for name in names for kind in VALUE_COLUMNS}
-    beside = tuple(name for name in frame.columns if name in {*told, "message"})
-    others = [one for one in frame.columns if one not in {ID_COLUMN, *names, *beside}]
-    exported = {*COLUMNS, *DERIVED_COLUMNS, *REASON_COLUMNS}
-    exported |= {f"{name}_{kind}" for name in names for kind in PREDICTION_COLUMNS}
-    if added := [str(one) for one in others if one not in exported]:
-        warn(f"columns {', '.join(added)} of the DataFrame hold no value; tell them as notes")
-    return frame.drop(columns=others), beside
+    problem, trials = campaign.problem, {trial.id: trial for trial in campaign.trials}
+    read = read_measurements(
+        table,
+        all_told_names(problem),
+        own={id_: told_names(problem.at(trial.fidelity)) for id_, trial in trials.items()},
+        known={id_: _as_exported(trial) for id_, trial in trials.items()},
+        skip=_computed_columns(campaign.trials, problem),
+        plate=plate_columns(problem),
+    )
+    told = {row.id: row.message for row in read if row.message}
+    messages = told | {id_: text for id_, text in (messages or {}).items() if text}
+    rows = [row for row in read if not row.is_empty or messages.get(row.id)]
+    values: dict[int, Any] = {row.id: dict(row.values) for row in rows}
+    if add:
+        for row in rows:
+            failed = {name for name, of in row.values.items() if of is None} - {*row.blank}
+            values[row.id] |= dict.fromkeys(failed, math.nan)
+    else:
+        _check_complete(rows, {} if correct else messages)
+    return ToldValues(
+        values=values,
+        errors={row.id: row.errors for row in rows if row.errors} | dict(errors or {}),
+        messages=messages,
+        notes={row.id: row.notes | dict((notes or {}).get(row.id) or {}) for row in rows},
+        n_blank=len(read) - len(rows),
+    )
 
 
-def _with_signs(
-    values: Mapping[str, Any], about: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """Values as limits and replicates where the columns beside them say so, and their errors.
+def _check_complete(rows: Sequence[MeasuredRow], messages: Mapping[int, str]) -> None:
+    """Refuse rows with some of the values only, where a message does not say why."""
+    lacking = []
+    for row in rows:
+        known = [name for name, of in row.values.items() if of is not None]
+        failed = len(row.blank) + len(known) < len(row.values) or messages.get(row.id)
+        if row.blank and known and not failed:
+            lacking.append(f"{row.where}: {', '.join(row.blank)} of trial {row.id} is missing")
+    if lacking:
+        advice = "fill it in, or write failed if it could not be measured"
+        raise DataError(f"nothing was written: {listed(lacking, advice)}")
 
-    A value that is not the mean of the replicates beside it was edited, and counts without them.
-    """
-    found, errors = dict(values), dict[str, float]()
-    for name, value in values.items():
-        if replicates := about.get(f"{name}_replicates"):
-            numbers = [float(one) for one in str(replicates).split(";")]
-            if not _is_missing(value) and is_of_replicates([float(value)], numbers):
-                found[name] = numbers
-        elif (sign := about.get(f"{name}_operator", "=")) != "=" and not _is_missing(value):
-            found[name] = f"{sign}{value}"
-        elif (error := about.get(f"{name}_error")) is not None:
-            errors[name] = error
-    return found, errors
+
+def _computed_columns(trials: Sequence[Trial], problem: OptimizationProblem) -> set[str]:
+    """Columns of an exported table that the campaign computes, old names included."""
+    names = {*problem.value_names, *COLUMNS, EARLIER_FAILURES_COLUMN} - {"status"}
+    names |= {FIDELITY_COLUMN} if problem.fidelities else set()
+    names |= {*derived_columns(trials, problem), *REASON_COLUMNS}
+    names |= {f"{n}_{p}" for n in problem.names for p in PREDICTION_COLUMNS}
+    old = {name for name, now in COLUMN_ALIASES.items() if now in names}
+    return (names | old) - {*problem.measured, *all_told_names(problem)}
+
+
+def _as_exported(trial: Trial) -> dict[str, str]:
+    """Columns of an exported table other than values, for one trial."""
+    columns = {name: getattr(trial, name) for name in COLUMNS}
+    return {
+        **{f"note_{name}": text for name, text in trial.notes.items()},
+        **trial.notes,
+        **{f"{name}_operator": operator for name, operator in trial.operators.items()},
+        **{f"{n}_replicates": ";".join(map(repr, r)) for n, r in trial.replicates.items()},
+        **{name: "" if value is None else str(value) for name, value in columns.items()},
+    }
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether a cell, or all cells of a row, are missing values of pandas."""
+    """Whether a value is a missing value of pandas."""
     import pandas as pd
 
-    cells = value.values() if isinstance(value, Mapping) else [value]
-    return all(not is_list(one) and bool(pd.isna(one)) for one in cells)
+    return not is_list(value) and bool(pd.isna(value))

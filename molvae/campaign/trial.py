@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -140,11 +140,20 @@ class Trial:
 
         return torch.from_numpy(np.frombuffer(self.z_bytes, "<f8").astype(np.float64))
 
-    def agrees_with(self, outcome: Outcome) -> bool:
-        """Whether it has this outcome already."""
+    def agrees_with(self, outcome: Outcome, names: Collection[str] | None = None) -> bool:
+        """Whether it has this outcome already; `names` are the values that count, all by default.
+
+        An outcome with means and standard errors agrees with the replicates that they are of.
+        """
+
+        def of(one: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in one.items() if names is None or name in names}
+
+        replicates = {name: list(several) for name, several in outcome.replicates.items()}
         return (
-            (self.status == "complete") == outcome.complete
-            and dict(self.values) == dict(outcome.values)
-            and dict(self.operators) == dict(outcome.operators)
-            and dict(self.errors) == dict(outcome.errors)
+            (names is not None or (self.status == "complete") == outcome.complete)
+            and of(self.values) == of(outcome.values)
+            and of(self.operators) == of(outcome.operators)
+            and of(self.errors) == of(outcome.errors)
+            and all(list(self.replicates.get(n, [])) == all_ for n, all_ in of(replicates).items())
         )

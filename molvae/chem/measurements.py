@@ -242,13 +242,13 @@ def take_replicates(
     """
     if (place := table.find(f"{name}_{REPLICATES_SUFFIX}")) is not None:
         for line, several in measured_values(table, place).items():
-            if is_of_replicates(values.get(line, []), several):
+            if _is_of_replicates(values.get(line, []), several):
                 values[line] = several
                 errors.pop(line, None)  # computed from the replicates
     return place
 
 
-def is_of_replicates(
+def _is_of_replicates(
     values: Sequence[float | Censored], several: Sequence[float | Censored]
 ) -> bool:
     """Whether a value is the mean of the replicates beside it, or has limits among them.

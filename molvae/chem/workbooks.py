@@ -11,7 +11,6 @@ from datetime import datetime, time
 from typing import TYPE_CHECKING, Any
 
 from molvae.chem.tables import (
-    ID_COLUMN,
     SMILES_COLUMN,
     Table,
     build_table,
@@ -19,6 +18,7 @@ from molvae.chem.tables import (
     without_unit,
 )
 from molvae.chem.text_files import MAX_BYTES, Record, fold
+from molvae.config import is_list
 from molvae.errors import DataError, MissingPackageError, shown
 
 if TYPE_CHECKING:
@@ -127,12 +127,6 @@ def frame_molecules(frame: pd.DataFrame) -> Iterator[str]:
     return iter(named.iloc[:, place])
 
 
-def frame_rows(frame: pd.DataFrame) -> list[tuple[Any, dict[Any, Any]]]:
-    """The rows of a DataFrame as mappings, each with its cell of `id` or else its index."""
-    by_id = frame.set_index(ID_COLUMN) if ID_COLUMN in frame.columns else frame
-    return list(zip(by_id.index, by_id.to_dict("records"), strict=True))
-
-
 @contextmanager
 def _damage_named(name: str) -> Iterator[None]:
     try:
@@ -143,12 +137,15 @@ def _damage_named(name: str) -> Iterator[None]:
         raise DataError(f"cannot read {name}: it is damaged ({shown(str(error))})") from error
 
 
-def _cell(value: object) -> str:
+def _cell(value: Any) -> str:
     """A typed cell as text."""
     if value is None:
         return ""
     if isinstance(value, float):
+        value = float(value)  # NumPy's have another repr
         return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+    if is_list(value):  # replicates in a cell of a DataFrame
+        return ";".join(map(_cell, value))
     if isinstance(value, datetime) and value.time() == time():
         return str(value.date())
     return str(value)

@@ -109,7 +109,9 @@ def print_summary(campaign: Campaign, campaign_file: str) -> None:
         for what, rows in (("best", table), ("best initial molecule", table[~is_new])):
             for row in rows.head(1).to_dict("records"):
                 broken = "" if row.get("feasible", True) else ", breaks a constraint"
-                say(f"{what}  {row[column]:.4f}  (trial {row['id']}{broken})  {row['smiles']}")
+                value = row[column]
+                said = f"{value:.4f}" if value == 0 or abs(value) >= 0.001 else f"{value:.4g}"
+                say(f"{what}  {said}  (trial {row['id']}{broken})  {row['smiles']}")
     if "feasible" in table:
         say(f"{sum(table['feasible'])} of {len(table)} satisfy all constraints")
     known = table[is_new]["percentile"].dropna()

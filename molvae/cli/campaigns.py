@@ -166,7 +166,11 @@ def ask(
         trials = pending_trials(campaign) if shown else []
         wanted = campaign.batch_size if n is None else n
         if fill and len(trials) < wanted:
-            trials += campaign.ask(wanted - len(trials), allow_constant=allow_constant)
+            shown_ids = {trial.id for trial in trials}
+            more = campaign.ask(wanted - len(trials), allow_constant=allow_constant)
+            trials += (new := [trial for trial in more if trial.id not in shown_ids])
+            if len(new) < len(more):
+                say("no more can be chosen before initial molecules have values")
         elif not (trials or pending):
             trials = campaign.ask(n, allow_constant=allow_constant)
         if out is not None:

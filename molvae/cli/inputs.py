@@ -1,30 +1,18 @@
-"""Inputs of commands: molecules, measured values, vectors, conditions; errors name the line."""
+"""Inputs of commands: molecules, vectors, conditions; errors name the line."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from molvae.chem.measurements import (
-    OPERATOR_SUFFIX,
-    columns_of,
-    has_decimal_comma,
-    mean_values,
-    measured_values,
-    none_if_failed,
-    notes_of,
-    operators_of,
-    standard_errors,
-    take_replicates,
-)
+from molvae.chem.measurements import has_decimal_comma, mean_values
 from molvae.chem.tables import Table
-from molvae.chem.values import MISSING_TEXTS, Censored, not_a_number, number
+from molvae.chem.values import not_a_number, number
 from molvae.cli.terminal import say
 from molvae.config import check_seed, whole_number
 from molvae.errors import DataError, InvalidMoleculeError, listed, shown
@@ -33,9 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from molvae.latent.space import LatentSpace
-
-
-ASK_COLUMNS = ("id", "smiles", "percentile")  # columns of the table that `ask` prints
 
 
 def read_smiles(file: str, *, skip_invalid: bool, column: str | None = None) -> list[str]:
@@ -148,160 +133,6 @@ def sample_rows(
         print_skipped(table, sorted(skipped), len(rows))
     means = [fmean(several) if several else math.nan for several in found.values()]
     return list(found), [] if values is None else means
-
-
-@dataclass(frozen=True)
-class MeasuredRow:
-    """The measurements of one trial."""
-
-    id: int
-    values: dict[str, list[float | Censored] | None]
-    """Measurements by name; None: the measurement failed."""
-    errors: dict[str, float]
-    """Standard errors by name, as far as given."""
-    message: str
-    notes: dict[str, str]
-    """Cells of other columns by the column's name."""
-    blank: tuple[str, ...] = ()
-    """Names of the values that are not known yet, unless the row says that the trial failed."""
-    where: str = ""
-
-
-def read_measurements(
-    file: str,
-    names: Sequence[str],
-    known: Mapping[int, Mapping[str, str]] | None = None,
-    skip: Collection[str] = (),
-    plate: Collection[str] = (),
-) -> list[MeasuredRow]:
-    """Measurements of a table with columns `id`, those of `names`, and perhaps error and message.
-
-    Args:
-        file: As for `molvae.chem.readers.read_table`. A single name's columns may be called `value`
-            and `error`. Molecules (a column `smiles`, or drawings) must be those of the trials.
-        names: Names of the measured values.
-        known: The exported row of each trial, by id and column, `smiles` at least. Cells equal to
-            it are no notes. A row without a value and without a message is skipped.
-        skip: Columns of an exported table that are no notes: the campaign computes them.
-        plate: Columns of a plate that are no notes.
-
-    Raises:
-        DataError: Names file and line of all bad rows.
-    """
-    from molvae.chem.readers import read_table
-
-    table = read_table(file, ("id", *names, "value"))
-    if not table.rows and not table.bad_rows:
-        raise DataError(f"{table.name} is empty; expected a table with columns 'id' and 'value'")
-    if (ids := table.find("id")) is None:
-        raise DataError(
-            f"{table.lacks('id')}; give the ids that ask printed, or add molecules that were never "
-            "proposed by molvae add"
-        )
-    alone = len(names) == 1
-    places = columns_of(table, names, "value" if alone else "{}")
-    if lacking := [name for name in names if name not in places]:
-        raise DataError(table.lacks(lacking[0], *["value"] * alone))
-    beside = columns_of(table, names, "error" if alone else "{}_error", own="{}_error")
-    message, drawings = table.find("message"), table.find_molecules()
-    signs = {name: operators_of(table, name, at, alone=alone) for name, at in places.items()}
-    used = {
-        ids,
-        *places.values(),
-        *beside.values(),
-        message,
-        drawings,
-        *map(table.find, ASK_COLUMNS),
-    }
-    used |= {table.find(f"{name}_{OPERATOR_SUFFIX}") for name in names}
-    values = {name: measured_values(table, at, signs[name]) for name, at in places.items()}
-    errors = {name: standard_errors(table, at, values[name]) for name, at in beside.items()}
-    used |= {take_replicates(table, name, values[name], errors.get(name, {})) for name in names}
-    told, seen, status = list[MeasuredRow](), dict[int, int](), table.find("status")
-    if status is not None and table.find("asked_at") is not None:
-        used |= {table.find(name) for name in skip}
-    if all(table.find(name) is not None for name in ("similarity", "kappa", "findings")):
-        used |= {table.find(name) for name in plate}
-    for line, cells in table.rows:
-        if (id_ := _id(cells[ids])) is None:
-            table.problem(
-                line,
-                f"the id must be a whole number, got {shown(cells[ids], 40)}",
-                "give the ids that ask printed, and take out rows that are about no trial",
-            )
-            continue
-        if id_ in seen:
-            table.problem(
-                line,
-                f"trial {id_} is there twice, see {table.where(seen[id_])}",
-                "put several values of a trial into one cell, as in 5.1;5.3",
-            )
-            continue
-        seen[id_] = line
-        own = (known or {}).get(id_, {})
-        if known is not None and not own:
-            table.problem(line, f"trial {id_} is not in the campaign")
-        elif own and drawings is not None and cells[drawings].lower() not in (*MISSING_TEXTS, "?"):
-            _check_molecule(table, line, id_, cells[drawings], own["smiles"])
-        blank = [name for name, place in places.items() if not cells[place].strip("; ")]
-        words = [cells[one] for one in (status,) if one is not None]
-        row = MeasuredRow(
-            id=id_,
-            blank=() if "failed" in words else tuple(blank),
-            where=table.where(line),
-            values={name: none_if_failed(found.get(line, [])) for name, found in values.items()},
-            errors={name: found[line] for name, found in errors.items() if line in found},
-            message=_message(cells, message, places.values()),
-            notes={k: v for k, v in notes_of(table, cells, used).items() if not _is_own(own, k, v)},
-        )
-        if row.message or any(cells[place] for place in places.values()):
-            told.append(row)
-    table.check()
-    if passed := len(seen) - len(told):
-        say(f"rows without a value or message, which change nothing: {passed}")
-    return told
-
-
-def _is_own(own: Mapping[str, str], name: str, text: str) -> bool:
-    """Whether a cell is equal to the campaign's own."""
-    from molvae.campaign.history import COLUMN_ALIASES
-    from molvae.campaign.trial import STATUSES
-
-    text = STATUSES.get(text, text) if name == "status" else text
-    return own.get(COLUMN_ALIASES.get(name, name)) == text
-
-
-def _id(text: str) -> int | None:
-    found = re.fullmatch(r"([0-9]{1,18})(?:[.,]0+)?", text)  # spreadsheets write 4.0 as well
-    return int(found[1]) if found else None
-
-
-def _message(cells: Sequence[str], place: int | None, values: Collection[int]) -> str:
-    """The message of a row; without one, the words that stand for a missing value."""
-    if place is not None and cells[place]:
-        return cells[place]
-    said = [cells[value] for value in values]
-    return "; ".join(text for text in said if text.lower() in MISSING_TEXTS and text)
-
-
-def _check_molecule(table: Table, line: int, id_: int, given: str, smiles: str) -> None:
-    """Note a molecule that differs from that of its trial."""
-    from molvae.chem.molecules import canonical
-    from molvae.chem.standardize import parent
-    from molvae.chem.structure_files import is_drawing_of
-
-    try:
-        same = is_drawing_of(given, smiles) if table.is_drawn else canonical(given) == smiles
-        same = same or parent(given) == smiles
-    except InvalidMoleculeError as error:
-        table.problem(line, str(error), "correct the molecule, or leave its cell empty")
-        return
-    if not same:
-        table.problem(
-            line,
-            f"the molecule is {shown(given)}, but trial {id_} is {shown(smiles)}",
-            "sort the rows as they were, or tell them to the campaign that asked for them",
-        )
 
 
 def parse_conditions(text: str) -> dict[str, float]:

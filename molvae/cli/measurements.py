@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,7 +13,6 @@ from cyclopts import Parameter
 
 from molvae.chem.measurements import parse_value
 from molvae.cli.campaign_output import open_campaign, pending_trials, print_start_rows, say_notes
-from molvae.cli.inputs import MeasuredRow, read_measurements
 from molvae.cli.shared_flags import CampaignFile, Verbose
 from molvae.cli.terminal import InFile, Signed, Switch, print_table, say
 from molvae.errors import DataError, listed, require, shown
@@ -22,7 +20,6 @@ from molvae.objectives.printing import process_prints_to_stderr
 
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
-    from molvae.campaign.trial import Trial
 
 
 def tell(
@@ -59,7 +56,8 @@ def tell(
         add: Add replicates to values that were told before.
         yes: Accept implausible values.
     """
-    from molvae.analysis.plate import plate_columns
+    from molvae.campaign.told_values import told_in_table
+    from molvae.chem.readers import read_table
     from molvae.objectives.parsing import all_told_names, told_names
 
     require(not (correct and add), "--correct replaces values, and --add adds to them; use one")
@@ -90,34 +88,28 @@ def tell(
                 error is None and not (message and not correct),
                 "with --file, standard errors and messages are columns: error and message",
             )
-            exported = {id_: _as_exported(one) for id_, one in earlier.items()}
-            beside = plate_columns(campaign.problem)
-            rows = read_measurements(file, names, exported, _derived(campaign), beside)
-            values = {
-                row.id: {name: row.values[name] for name in own[row.id] if name in row.values}
-                for row in rows
-            }
-            if add:
-                for row in rows:
-                    lost = {n for n, of in values[row.id].items() if of is None} - {*row.blank}
-                    values[row.id] |= dict.fromkeys(lost, math.nan)
-            else:
-                _check_complete(rows, values, correct=correct)
+            table = read_table(file, ("id", *names, "value"))
+            found = told_in_table(campaign, table, correct=correct, add=add)
+            if found.n_blank:
+                say(f"rows without a value or message, which change nothing: {found.n_blank}")
+            values = found.values
             _ask_back(campaign, values, yes=yes)
-            messages = {row.id: row.message or message for row in rows}
-            errors = {row.id: row.errors for row in rows}
-            notes = {row.id: row.notes for row in rows}
+            messages = dict.fromkeys(values, message) | found.messages
+            about: dict[str, Any] = {
+                "messages": messages,
+                "errors": found.errors,
+                "notes": found.notes,
+            }
             if correct or add:
-                campaign.correct_all(values, messages=messages, errors=errors, notes=notes, add=add)
+                campaign.correct_all(values, add=add, **about)
                 told = list(values)
             else:
-                told = campaign.tell_all(values, messages=messages, errors=errors, notes=notes)
-            say_notes(name for row in rows for name in row.notes)
-            if before := [row for row in rows if row.id not in set(told)]:
-                say(f"{len(before)} of {len(rows)} had the same values before")
-                same = {id_: ("", one.message) for id_, one in earlier.items()}
-                new = sum(bool(r.notes) or r.message not in same[r.id] for r in before)
-                if new:
+                told = campaign.tell_all(values, **about)
+            say_notes(name for notes in found.notes.values() for name in notes)
+            if before := set(values) - set(told):
+                say(f"{len(before)} of {len(values)} had the same values before")
+                other = [id_ for id_ in before if messages[id_] not in ("", earlier[id_].message)]
+                if new := len({id_ for id_ in before if found.notes[id_]} | set(other)):
                     say(f"other notes or messages of {new} of these are not written")
         else:
             raise DataError("give an id and a value, or --file with columns id and value")
@@ -149,23 +141,6 @@ def _by_trial(outcomes: Sequence[str]) -> dict[int, Any]:
         advice = "give pairs of an id and a value, or --file with columns id and value"
         raise DataError(f"nothing was written: {listed(problems, advice)}")
     return found
-
-
-def _check_complete(
-    rows: Sequence[MeasuredRow], values: Mapping[int, Mapping[str, Any]], *, correct: bool
-) -> None:
-    """Refuse rows with some of the values only, where a message does not say why."""
-    lacking = []
-    for row in rows:
-        own = values[row.id]
-        blank = [name for name in own if name in row.blank]
-        known = [name for name, of in own.items() if of is not None]
-        failed = len(blank) + len(known) < len(own) or (row.message and not correct)
-        if blank and known and not failed:
-            lacking.append(f"{row.where}: {', '.join(blank)} of trial {row.id} is missing")
-    if lacking:
-        advice = "fill it in, or write failed if it could not be measured"
-        raise DataError(f"nothing was written: {listed(lacking, advice)}")
 
 
 def _ask_back(campaign: Campaign, values: Mapping[Any, Any], *, yes: bool) -> None:
@@ -227,39 +202,6 @@ def add(
     print_table(("id", "smiles", "status", *names), rows)
     said = sum(trial.status != "pending" for trial in trials)
     say(f"{len(trials)} molecules added, {said} of them with an outcome")
-
-
-def _derived(campaign: Campaign) -> set[str]:
-    """Columns of an exported table that the campaign computes, old names included."""
-    from molvae.campaign.history import COLUMN_ALIASES, derived_columns
-    from molvae.objectives.parsing import all_told_names
-    from molvae.objectives.trial_columns import (
-        EARLIER_FAILURES_COLUMN,
-        FIDELITY_COLUMN,
-        PREDICTION_COLUMNS,
-        REASON_COLUMNS,
-    )
-
-    problem = campaign.problem
-    names = {*problem.value_names, *([FIDELITY_COLUMN] if problem.fidelities else [])}
-    names |= {*derived_columns(campaign.trials, problem), EARLIER_FAILURES_COLUMN}
-    names |= {*REASON_COLUMNS, *(f"{n}_{p}" for n in problem.names for p in PREDICTION_COLUMNS)}
-    old = {name for name, now in COLUMN_ALIASES.items() if now in names}
-    return (names | old) - {*problem.measured, *all_told_names(problem)}
-
-
-def _as_exported(trial: Trial) -> dict[str, str]:
-    """Columns of an exported table other than values, for one trial."""
-    from molvae.objectives.trial_columns import COLUMNS
-
-    columns = {name: getattr(trial, name) for name in COLUMNS}
-    return {
-        **{f"note_{name}": text for name, text in trial.notes.items()},
-        **trial.notes,
-        **{f"{name}_operator": operator for name, operator in trial.operators.items()},
-        **{f"{n}_replicates": ";".join(map(repr, r)) for n, r in trial.replicates.items()},
-        **{name: "" if value is None else str(value) for name, value in columns.items()},
-    }
 
 
 def retry(

@@ -82,7 +82,7 @@ class Objective:
 
     @property
     def unproven(self) -> frozenset[str]:
-        """Operators of censored values that may be worse than their limit."""
+        """Operators of values that may be worse than their limit, as `<5` may if maximized."""
         if self.direction == "range":
             return frozenset("<>")
         return frozenset("<" if self.direction == "maximize" else ">")

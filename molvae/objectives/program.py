@@ -17,6 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from molvae.chem.molecules import canonical_or_none
+from molvae.chem.tables import SMILES_COLUMN
+from molvae.chem.text_files import fold
 from molvae.errors import ConfigError, MachineError, ObjectiveError, one_line, require, shown
 from molvae.objectives.child_processes import Ended, run
 from molvae.objectives.process_guard import signal_name
@@ -163,7 +166,7 @@ def parse_output(
     n, text = len(smiles), text.removeprefix("\ufeff")
     if pattern is not None:
         return _matches(text, n, pattern)
-    answers = (whole and _json(text, n)) or _numbers(text, n) or (whole and _csv(text, smiles))
+    answers = (whole and _json(text, smiles)) or _numbers(text, n) or (whole and _csv(text, smiles))
     if not answers:
         cut = "" if whole else ", which was too much to be kept"
         raise ValueError(
@@ -186,7 +189,7 @@ def _matches(text: str, n: int, pattern: str) -> list[Answer]:
     return several if several[0] else [_cell(one[one.re.groups and 1]) for one in found]
 
 
-def _json(text: str, n: int) -> list[Answer] | None:
+def _json(text: str, smiles: Sequence[str]) -> list[Answer] | None:
     begins = [found.start() for found in re.finditer(r"^\s*[\[{]", text, re.MULTILINE)]
     for begin in (0, *begins[:MAX_JSON_STARTS]):  # lines of a banner may stand above
         try:
@@ -196,8 +199,8 @@ def _json(text: str, n: int) -> list[Answer] | None:
             continue
     else:
         return None
-    items = content if isinstance(content, list) else [content]
-    if len(items) != n:
+    items = _in_order(content if isinstance(content, list) else [content], smiles)
+    if len(items) != len(smiles):
         return None
     return [
         {str(name): _not_null(value) for name, value in item.items()}
@@ -220,7 +223,9 @@ def _numbers(text: str, n: int) -> list[Answer] | None:
 
 def _csv(text: str, smiles: Sequence[str]) -> list[Answer] | None:
     lines = text.strip().splitlines()
-    headers = [i for i, line in enumerate(lines) if "smiles" in re.split("[,\t]", line)]
+    headers = [
+        i for i, line in enumerate(lines) if SMILES_COLUMN in map(fold, re.split("[,\t]", line))
+    ]
     # Lines of a banner may stand above the header, which names `smiles` or has one row a molecule.
     for first in (*headers[:1], 0, len(lines) - len(smiles) - 1):
         # A first line of several words is no header of one column.
@@ -240,15 +245,36 @@ def _rows(lines: Sequence[str], smiles: Sequence[str]) -> list[Answer] | None:
         return None
     if any(None in row or None in row.values() or any(map(_is_number, row)) for row in rows):
         return None  # more or fewer cells than names, or numbers as names
-    by_molecule = {row["smiles"]: row for row in rows if row.get("smiles")}
-    if set(smiles) <= set(by_molecule):
-        rows = [by_molecule[molecule] for molecule in smiles]
-    if len(rows) != len(smiles):
+    if len(rows := _in_order(rows, smiles)) != len(smiles):
         return None
     return [
-        {name: _cell(cell) for name, cell in row.items() if name and name != "smiles"}
+        {name: _cell(cell) for name, cell in row.items() if name and fold(name) != SMILES_COLUMN}
         for row in rows
     ]
+
+
+def _in_order(rows: list[Any], smiles: Sequence[str]) -> list[Any]:
+    """Rows in the order of the molecules that they name, in a column `smiles`; else as they are.
+
+    Raises:
+        ValueError: They name other molecules than those of several.
+    """
+    named = [
+        next((row[key] for key in row if fold(str(key)) == SMILES_COLUMN), None)
+        if isinstance(row, Mapping)
+        else None
+        for row in rows
+    ]
+    if None in named or len(smiles) == 1 or not rows:
+        return rows
+    by_molecule = {canonical_or_none(str(text)) or text: i for i, text in enumerate(named)}
+    keys = [canonical_or_none(molecule) or molecule for molecule in smiles]
+    if lacking := [one for one, key in zip(smiles, keys, strict=True) if key not in by_molecule]:
+        raise ValueError(
+            f"no row is of {shown(lacking[0])}: the column smiles must hold the molecules that "
+            "the program was given"
+        )
+    return [rows[by_molecule[key]] for key in keys]
 
 
 def _cell(text: str | None) -> Any:

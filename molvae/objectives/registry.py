@@ -319,6 +319,7 @@ def _imported(spec: str) -> Any:
         function=target,
         batch_size=getattr(target, "batch_size", 1),
         doc=_first_line(target),
+        version=getattr(target, "version", None),
     )
 
 

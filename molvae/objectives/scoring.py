@@ -201,6 +201,7 @@ class Batched:
     function: Callable[[list[str]], Any]
     batch_size: int = 1  # number of molecules given at once
     doc: str = ""
+    version: str | None = None  # recorded in campaign files
 
     def __call__(self, smiles: Sequence[str], /) -> list[Any]:
         """Finite numbers, else NaN.

@@ -5,11 +5,15 @@ Here, not in `campaign`, since names of objectives must not be among them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from molvae.chem.tables import without_unit
 from molvae.chem.text_files import fold
 from molvae.errors import require
+
+if TYPE_CHECKING:
+    from molvae.objectives.problem import OptimizationProblem
 
 COLUMNS = {
     "id": "number of the trial, counted from 1 in the order asked",
@@ -61,6 +65,30 @@ EARLIER_FAILURES_COLUMN = "earlier_failures"
 
 DRAWING_COLUMN = "structure"
 """Column in which workbooks have drawings of the molecules."""
+
+
+def note_column(name: str, taken: Collection[str]) -> str:
+    """The column of a note, which may have any name, beside others: tables are read in any case."""
+    folded = {fold(without_unit(one)) for one in taken}
+    return f"note_{name}" if fold(without_unit(name)) in folded else name
+
+
+PLATE_PROPERTIES = ("logP", "MW", "SAS", "QED")
+"""Properties that every plate shows."""
+
+
+def plate_columns(problem: OptimizationProblem) -> list[str]:
+    """Columns that plates have, but for those of values, of notes, and `id` and `smiles`."""
+    beside = [f"{name}_{what}" for name in problem.measured for what in PREDICTION_COLUMNS]
+    beside += [FIDELITY_COLUMN] if problem.fidelities else []
+    known = plate_properties(problem)
+    return [DRAWING_COLUMN, *beside, "origin", *REASON_COLUMNS, "percentile", *known]
+
+
+def plate_properties(problem: OptimizationProblem) -> list[str]:
+    """Properties that plates show: those that no value of the campaign has the name of."""
+    taken = {fold(without_unit(name)) for name in problem.value_names}
+    return [name for name in PLATE_PROPERTIES if fold(name) not in taken]
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -247,8 +247,8 @@ def test_tell_with_error_0_keeps_the_error(path: Path) -> None:
         assert [t.errors for t in campaign.trials[:3]] == [{"hill": 0.0}] * 3
 
 
-@pytest.mark.parametrize("value", [None, math.nan])
-def test_tell_of_none_or_nan_fails_the_trial(path: Path, value: float | None) -> None:
+@pytest.mark.parametrize("value", [None, math.nan, "failed", "n.d."])
+def test_tell_of_none_or_nan_fails_the_trial(path: Path, value: Any) -> None:
     with begin(path, n=3) as campaign:
         trial = campaign.tell(1, value, "docking broke")
         assert (trial.status, trial.values, trial.message) == ("failed", {}, "docking broke")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from molvae.analysis.summary import summarize
 from molvae.campaign.same_settings import check_same_settings
 from molvae.campaign.trial import NewTrial
 from molvae.cli.measurements import tell
-from molvae.errors import CampaignError, ConfigError, UnknownNameError
+from molvae.errors import CampaignError, ConfigError, DataError, ObjectiveError, UnknownNameError
 from molvae.objectives.parsing import format_part, parse_objective
 from molvae.objectives.problem import Objective, OptimizationProblem
 from tests.toys import ToyObjective, ToySpace
@@ -179,6 +180,20 @@ def test_tell_of_a_plate_with_both_fidelities_reads_each_column(tmp_path: Path) 
         assert "<td>quick</td>" in page
 
 
+def test_tell_of_a_value_in_the_column_of_another_fidelity_raises(tmp_path: Path) -> None:
+    both = {"objective": "manual:assay", "fidelities": ["manual:quick, cost 1"]}
+    with create(tmp_path / "c.db", start=6, **both) as c:
+        c.ask(11)
+        table = pd.DataFrame({"id": [1, 7], "quick": [None, 2.0], "assay": [5.1, 3.0]})
+        with pytest.raises(DataError, match=r"assay is .*5\.1.*, but trial 1 measures quick"):
+            c.tell_all(table)
+        with pytest.raises(DataError, match="no column 'quick'"):
+            c.tell_all(table[["id", "assay"]])
+        assert c.tell_all(table.assign(quick=[5.1, None], assay=[None, 3.0])) == [1, 7]
+        assert [c.trials[i].values for i in (0, 6)] == [{"quick": 5.1}, {"assay": 3.0}]
+        assert c.tell_all(pd.DataFrame({"id": [8], "assay": [1.0]})) == [8]
+
+
 def test_storage_ask_takes_a_molecule_once_per_fidelity(tmp_path: Path) -> None:
     with create(tmp_path / "c.db", start=6) as c:
         one = NewTrial(smiles=c.trials[5].smiles, z=[0.0] * 3, origin="x", fidelity="fast")
@@ -266,3 +281,31 @@ def test_problem_at_unknown_fidelity_raises() -> None:
     assert problem.at("x").names == ("x",)
     with pytest.raises(UnknownNameError):
         problem.at("z")
+
+
+def test_ask_with_a_broken_cheap_function_writes_nothing(tmp_path: Path) -> None:
+    def broken(smiles: str) -> float:
+        if is_broken:
+            raise RuntimeError("no license")
+        return fast(smiles)
+
+    is_broken = True
+    given = {"objective": broken, "name": "fast", "cost": 1}
+    with create(tmp_path / "c.db", objective="manual:assay", fidelities=[given]) as c:
+        with pytest.raises(ObjectiveError, match="no license"):
+            c.ask(5)
+        assert {t.status for t in c.trials} == {"pending"}
+        is_broken = False
+        assert [t.fidelity for t in c.ask(5)] == [""] * 5
+        assert sum(t.status == "complete" for t in c.trials) == 30
+
+
+def test_ask_with_trouble_of_the_machine_raises_a_campaign_error(tmp_path: Path) -> None:
+    def unreachable(smiles: str) -> float:
+        raise OSError(errno.ECONNREFUSED, "no server")
+
+    given = {"objective": unreachable, "name": "fast", "cost": 1}
+    with create(tmp_path / "c.db", objective="manual:assay", fidelities=[given]) as c:
+        with pytest.raises(CampaignError, match="no server"):
+            c.ask(5)
+        assert {t.status for t in c.trials} == {"pending"}

@@ -183,3 +183,14 @@ def test_keeping_space_branches_hold_the_core(space: LatentSpace) -> None:
     assert all(core_of(CORE).holds(smiles) for smiles in made)
     z = space.encode(parents[:1]) + 0.2
     assert keeping.decode(z) == keeping.decode(z)
+
+
+def test_keeping_space_with_a_full_cache_gives_the_same_molecules(
+    space: LatentSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping = keeping_space(space, CORE, ())
+    z = space.sample_prior(8, seed=1)
+    expected = keeping.decode(z)
+    monkeypatch.setattr("molvae.latent.keeping.MAX_CACHED", 0)
+    assert keeping.decode(z) == keeping.decode(z) == expected
+    assert expected.count(None) < 8

@@ -22,7 +22,7 @@ import pytest
 
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.choice import Choice
-from molvae.campaign.evaluation import NAN_MESSAGE, EvaluationResult
+from molvae.campaign.evaluation import NAN_MESSAGE, EvaluationResult, EvaluationTask, evaluate
 from molvae.campaign.outages import OutageDetector, UnrecordedFailure, cause_of
 from molvae.campaign.transport import NotLoadedError
 from molvae.campaign.trial import Trial
@@ -399,6 +399,41 @@ def test_run_after_a_process_death_calls_each_molecule_alone(
         assert {t.status for t in campaign.trials} == {"complete"}
 
 
+class Counting(Scripted):
+    """The same, a moment later; counts the calls in progress."""
+
+    most = now = 0
+
+    def call(self, smiles: Sequence[str], fidelity: str) -> Future[list[EvaluationResult]]:
+        done, future = super().call(smiles, fidelity), Future[list[EvaluationResult]]()
+        self.now += 1
+        self.most = max(self.most, self.now)
+
+        def answer() -> None:
+            self.now -= 1
+            if error := done.exception():
+                future.set_exception(error)
+            else:
+                future.set_result(done.result())
+
+        threading.Timer(0.01, answer).start()
+        return future
+
+
+def test_run_after_a_late_call_of_several_begins_no_more_calls_than_there_are_workers(
+    scripted: Any,
+) -> None:
+    class Together(ToyObjective):
+        batch_size = 4
+
+    caller = Counting(TimeoutError(), workers=2)
+    with scripted(caller, objective=Together()) as campaign:
+        campaign.run(8, timeout=60.0)
+        assert {t.status for t in campaign.trials} == {"complete"}
+    assert sorted(map(len, caller.seen)) == [1, 1, 1, 1, 4, 4]
+    assert caller.most == 2
+
+
 def unrecorded_failure(
     cause: str, *, call: int, came: int, message: str = "broke"
 ) -> UnrecordedFailure:
@@ -732,3 +767,16 @@ def test_campaign_file_takes_one_writer_and_any_readers(path: Path) -> None:
             other.wait()
             campaign.run(8)
     assert sorted(p.name for p in path.parent.iterdir() if p.name.endswith("-lock")) == []
+
+
+@pytest.mark.parametrize("answer", [float("nan"), {"a": float("nan"), "b": float("nan")}])
+def test_evaluate_of_nan_for_several_values_is_an_answer(answer: object) -> None:
+    class Two(ToyObjective):
+        def __call__(self, smiles: Sequence[str]) -> list[Any]:
+            return [answer] * len(smiles)
+
+    tasks = [EvaluationTask(objective=Two(), names=("a", "b"))]
+    (scored,) = evaluate(tasks, ["CCO"])
+    assert (scored.values, scored.message) == ({}, NAN_MESSAGE)
+    (scored,) = evaluate([*tasks, tasks[0]], ["CCO"])
+    assert scored.message == NAN_MESSAGE

@@ -343,3 +343,13 @@ def test_plate_of_an_old_campaign_whose_value_is_called_structure(
     assert lab("tell", "lab.db", "--file", "plate.xlsx").status == 0
     with Campaign.open("lab.db") as campaign:
         assert [t.values["structure"] for t in campaign.trials[4:]] == [1.5, 2.5]
+
+
+def test_ask_fill_prints_initial_molecules_once(toy: Molvae, tmp_path: Path) -> None:
+    smiles = "\n".join(ToySpace().molecules[:40:10])
+    (tmp_path / "new.csv").write_text(f"smiles\n{smiles}\n")
+    create = ["--create", "--objective", "manual:y", "--start", "new.csv", "--strategy", "random"]
+    toy("ask", "new.db", *create)
+    done = toy("ask", "new.db", "--fill", "-n", 10)
+    assert [row["id"] for row in done.table] == list("1234")
+    assert "no more can be chosen" in done.err

@@ -324,3 +324,12 @@ def test_program_with_unknown_placeholder_raises_with_the_known_ones(word: str) 
 @pytest.mark.parametrize("word", ["{print}", "${HOME}", "${mol}", "{}", "{file}", "{smiles}"])
 def test_program_keeps_other_words_in_braces(word: str) -> None:
     assert Program(name="p", direction="maximize", command=f"dock '{word}'").command
+
+
+def test_parse_output_finds_rows_by_molecule_in_any_case_and_form() -> None:
+    for text in ("SMILES,y\nOCC,2\nC,1\n", '[{"Smiles": "OCC", "y": 2}, {"Smiles": "C", "y": 1}]'):
+        answers = parse_output(text, ["C", "CCO"])
+        assert [answer["y"] for answer in answers] == [1.0, 2.0]  # type: ignore[index]
+    with pytest.raises(ValueError, match="no row is of 'CCO'"):
+        parse_output("smiles,y\nCCN,2\nC,1\n", ["C", "CCO"])
+    assert parse_output("smiles,y\nother,2\n", ["CCO"]) == [{"y": 2.0}]
