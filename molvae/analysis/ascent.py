@@ -262,8 +262,9 @@ def ascend(
         at_low, at_high = here[going] <= low[going], here[going] >= high[going]
         slope = slope.masked_fill(at_low & (slope < 0) | at_high & (slope > 0), 0.0)  # along walls
         size = slope.norm(dim=1)
-        unit = slope / size.clamp_min(MIN_GRADIENT_NORM)[:, None]
-        waiting, blocked = size > MIN_GRADIENT_NORM, torch.zeros(len(going), dtype=torch.bool)
+        unit = slope / size.clamp_min(torch.finfo(size.dtype).tiny)[:, None]
+        waiting = size > MIN_GRADIENT_NORM * values.abs().clamp_max(1.0)  # values may be 1e-9 mol/L
+        blocked = torch.zeros(len(going), dtype=torch.bool)
         moved = torch.zeros(len(going), dtype=torch.bool)
         while len(mine := (waiting & (lengths[going] >= shortest)).nonzero()[:, 0]):
             rows = going[mine]

@@ -87,7 +87,7 @@ def compare_campaigns(paths: Sequence[str | Path]) -> Comparison:
     for name, one, curve, share, molecules in zip(
         names, found, curves, faultless, evaluated, strict=True
     ):
-        starts = sum(not row.new for row in one.calls)
+        starts = one.progress.starts
         top = [row.score for row in one.ranked if row.is_feasible][:N_BEST]
         rows.append(
             {

@@ -336,6 +336,6 @@ def _similarity(decoded: Sequence[str | None], molecules: Sequence[str]) -> floa
     """Mean Tanimoto similarity; 0 where nothing is decoded."""
     pairs = [(a, b) for a, b in zip(decoded, molecules, strict=True) if a is not None]
     if not pairs:
-        return np.nan
+        return 0.0 if molecules else np.nan
     there, here = zip(*pairs, strict=True)
     return float(tanimoto_pairs(morgan_bits(there), morgan_bits(here)).sum()) / len(molecules)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from botorch.models.model import Model
 from botorch.utils.sampling import draw_sobol_samples
@@ -21,6 +20,7 @@ from molvae.bo.operators import encoded
 from molvae.errors import CampaignError
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
+from molvae.model.isolation import spawn_seed
 
 INITIAL_RADIUS = 0.01
 """First step, as a share of the box's width per dimension; each round doubles it."""
@@ -355,8 +355,3 @@ def expand_bounds(observations: Observations) -> Tensor:
         low = torch.minimum(low, observations.z.amin(dim=0))
         high = torch.maximum(high, observations.z.amax(dim=0))
     return torch.stack([low, high])
-
-
-def spawn_seed(seed: int, *path: int) -> int:
-    """A seed below 2**31 that differs for every path; the same on every machine."""
-    return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0]) >> 1

@@ -90,7 +90,7 @@ class ExactGP(Model):
         with torch.no_grad():
             across = self.kernel(X, self.x).to_dense()  # m x n
             solved = torch.linalg.solve_triangular(self.factor, across.mT, upper=False)  # n x m
-            left = 1 - solved.square().sum(dim=0)  # the correlation with itself is 1
+            left = self.kernel(X, diag=True) - solved.square().sum(dim=0)
             std = (self.amplitude * left).clamp_min(0).sqrt()
             return self.mean + (across @ self.weights)[:, 0], std
 

@@ -20,7 +20,7 @@ from molvae.bo.base import Candidate, Observations
 from molvae.bo.fidelity_choice import choose_fidelities
 from molvae.bo.molecule_predictor import MoleculePredictor
 from molvae.bo.operators import encoded, sample_by_rank
-from molvae.bo.posteriors import measurement_variance, posterior_covariance
+from molvae.bo.posteriors import measurement_variance, posterior_covariance, posterior_moments
 from molvae.bo.prediction import Prediction
 from molvae.bo.surrogate import predictions
 from molvae.chem.filters import passes
@@ -85,7 +85,9 @@ class CandidatePool:
             acquisition.kappas = acquisition.kappas * factor**0.5
         if acquisition.noise is not None:
             x = predictor.features(self.smiles, observations.z)
-            self.mean = torch.cat([model.posterior(x).mean for model in predictor.models], dim=1)
+            self.mean = torch.stack(
+                [posterior_moments(one, x)[0] for one in predictor.models], dim=1
+            )
             acquisition.use_predictions(self.mean)
         for one in observations.fidelities:
             operators = [origin.partition(" ")[2] for origin in one.origins]

@@ -202,3 +202,12 @@ def _reason(text: str) -> str:
         return " ".join(problems[0].Message().split())
     found = re.search(r"Parse Error: (.*?)(?: while parsing| for input|$)", messages, re.MULTILINE)
     return found[1].strip()[:MAX_SHOWN_LENGTH] if found else "it is not written in SMILES"
+
+
+def random_smiles(mol: Chem.Mol, n: int, seed: int, *, kekule: bool = False) -> list[str]:
+    """SMILES of a molecule with its atoms in `n` random orders."""
+    # RDKit takes 0 for no seed.
+    found: list[str] = Chem.MolToRandomSmilesVect(
+        mol, n, randomSeed=seed % 2**31 or 2**31 - 1, kekuleSmiles=kekule
+    )
+    return found

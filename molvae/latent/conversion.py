@@ -25,6 +25,7 @@ from molvae.errors import (
     warn,
 )
 from molvae.model.decoding import decode
+from molvae.model.isolation import spawn_seed
 
 if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
@@ -129,9 +130,10 @@ def write_tokens(
     """
     check_sampling(space, noise, temperature)
     rows, confidence = list[list[str]](), list[float]()
-    for part in torch.split(z, BATCH_SIZE):
+    for batch, part in enumerate(torch.split(z, BATCH_SIZE)):
+        own = None if seed is None else spawn_seed(seed, batch) if batch else seed
         code = part.float().to(space.device)
-        decoded = decode(space.model, code, noise=noise, temperature=temperature, seed=seed)
+        decoded = decode(space.model, code, noise=noise, temperature=temperature, seed=own)
         written = [space.vocabulary.decode(row) for row in decoded.ids.tolist()]
         rows += written
         # A merged token counts for as many as it holds: few long tokens are no doubt.
@@ -139,7 +141,6 @@ def write_tokens(
             nats / (len(tokens) + 1)
             for nats, tokens in zip(decoded.log_prob.tolist(), written, strict=True)
         ]
-        seed = None if seed is None else seed + 1
     return rows, confidence
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from molvae.chem.cores import capped, core_of, graft, numbered_points, with_point
 from molvae.chem.fingerprints import morgan_bits, tanimoto
-from molvae.chem.molecules import canonical, has_radicals, parse
+from molvae.chem.molecules import canonical, has_radicals, parse, random_smiles
 from molvae.chem.representations import Smiles
 from molvae.config import check_seed, later_seed
 from molvae.errors import (
@@ -349,9 +349,7 @@ def likeliest_prefixes(
     for core in cores:
         mol = parse(core)
         Chem.Kekulize(mol, clearAromaticFlags=True)
-        every: list[str] = Chem.MolToRandomSmilesVect(
-            mol, orders, randomSeed=seed, kekuleSmiles=True
-        )
+        every = random_smiles(mol, orders, seed, kekule=True)
         ends = {text[: text.rindex("[")] for text in every if _ends_with_point(text)}
         texts += sorted(ends)
         owners += [core] * len(ends)

@@ -165,9 +165,9 @@ class KeepingSpace:
     ) -> list[Begun | None]:
         """The molecules with a group at one of their attachment points."""
         texts = [Chem.MolToSmiles(mol) for mol in mols]
-        new = dict.fromkeys(text for text in texts if text not in self._prefixes)
         if len(self._prefixes) > MAX_CACHED:
             self._prefixes.clear()
+        new = dict.fromkeys(text for text in texts if text not in self._prefixes)
         self._prefixes |= likeliest_prefixes(self.space, new, 0, N_ORDERS)
         return begin(self.space, texts, seed, 0.0, temperature, self._prefixes, z)
 

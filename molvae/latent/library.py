@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from molvae.chem.datasets import sha256
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.molecules import canonical
 from molvae.config import whole_number
@@ -267,7 +268,7 @@ class Library:
         """Refuse a file of a partition that is not the one that was built."""
         path = self._paths(number)[kind != "sha256"]
         with self._damage_named():
-            found = sha256_of(path)
+            found = sha256(path)
         if found != self.about["partitions"][number].get(kind, found):
             raise DataError(
                 f"{self.folder} is damaged ({path.name} is not the file that was built); remove "
@@ -290,12 +291,6 @@ class Library:
                         for one in column.chunks)  # fmt: skip
         bits = np.frombuffer(data, np.uint64).reshape(-1, 32)
         return bits, np.bitwise_count(bits).sum(axis=1, dtype=np.int32)
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def pyarrow() -> Any:

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from molvae._files import is_draft, write_atomically
 from molvae._version import __version__
 from molvae.chem._parallel import stream_large
+from molvae.chem.datasets import sha256
 from molvae.chem.filters import number_of_alerts
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.molecules import canonical, shared_molecule
@@ -43,7 +44,7 @@ from molvae.chem.properties import score
 from molvae.chem.streaming import Row, Slice, read_slices
 from molvae.config import CampaignConfig, whole_number
 from molvae.errors import DataError, InvalidMoleculeError, without_warnings
-from molvae.latent.library import PROPERTIES, Library, faiss, pyarrow, sha256_of
+from molvae.latent.library import PROPERTIES, Library, faiss, pyarrow
 from molvae.latent.loading import find_model, list_models, load
 from molvae.latent.space import LatentSpace
 from molvae.model.isolation import threads
@@ -421,8 +422,8 @@ def _finish(out: Path, settings: dict[str, Any], n: int) -> None:
             table = pyarrow().parquet.ParquetFile(path)
             rows = table.metadata.num_rows
             without = table.read(columns=["z"])["z"].null_count
-            files.append({"rows": rows, "vectors": rows - without, "sha256": sha256_of(path),
-                          "index_sha256": sha256_of(path.with_suffix(".faiss"))})  # fmt: skip
+            files.append({"rows": rows, "vectors": rows - without, "sha256": sha256(path),
+                          "index_sha256": sha256(path.with_suffix(".faiss"))})  # fmt: skip
             counts["molecules"] += rows
             counts["without_z"] += without
     for name in (names := sorted(path.name for path in work.glob("slice-*.parquet"))):

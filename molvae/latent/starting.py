@@ -98,13 +98,16 @@ def take_weights(
         f"conditions are those of the model that the training starts from: {own or 'none'}, got "
         f"{tuple(conditions) or 'none'}",
     )
-    weights = dict(before.model.state_dict())
+    weights, fresh = dict(before.model.state_dict()), dict(model.state_dict())
+    if before.card.properties != tuple(heads):
+        weights, fresh = (
+            {k: v for k, v in of.items() if not k.startswith("property_head.")}
+            for of in (weights, fresh)
+        )
     old, new = before.card.model, model.config
     if new.latent_dim > old.latent_dim:
         require(not own, "a model with conditions cannot be given more units; keep latent_dim")
-        weights = widened(weights, old, new, model.state_dict())
-    if before.card.properties != tuple(heads):
-        weights = {k: v for k, v in weights.items() if not k.startswith("property_head.")}
+        weights = widened(weights, old, new, fresh)
     model.load_state_dict(model.state_dict() | weights)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad as pad_columns
 
 from molvae.chem._parallel import parallel_map
-from molvae.chem.molecules import parse
+from molvae.chem.molecules import parse, random_smiles
 from molvae.chem.prepare import load_split
 from molvae.chem.representations import Representation, Smiles, get_representation
 from molvae.chem.vocabulary import EOS, PAD, Ids, Vocabulary, apply_bpe, train_bpe
@@ -259,7 +259,7 @@ def _randomized(n: int, kekule: bool, one: tuple[str, int]) -> list[list[str]]:
     mol = parse(smiles)
     if kekule:
         Chem.Kekulize(mol, clearAromaticFlags=True)
-    texts = Chem.MolToRandomSmilesVect(mol, n, seed + 1, kekuleSmiles=kekule)
+    texts = random_smiles(mol, n, seed + 1, kekule=kekule)
     return [Smiles().tokenize(text) for text in texts]
 
 

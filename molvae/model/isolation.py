@@ -83,3 +83,8 @@ def seeded(seed: int) -> Iterator[None]:
             yield
         finally:
             generator.set_state(before)
+
+
+def spawn_seed(seed: int, *path: int) -> int:
+    """A seed below 2**31 that differs for every path; the same on every machine."""
+    return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0]) >> 1

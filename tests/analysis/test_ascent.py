@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -203,3 +204,16 @@ def test_gradient_ascent_of_unknown_head_or_no_start_raises() -> None:
     flat = AscentTarget(name="flat", up=lambda z: 0 * z.sum(dim=1))
     (way,) = gradient_ascent(GRID, [TOP], flat)
     assert (way.ended, len(way.path.z)) == ("converged", 1)
+
+
+def test_ascend_of_very_small_values_goes_as_far() -> None:
+    def up(z: torch.Tensor, unit: float) -> torch.Tensor:
+        return (2.0 + z @ torch.tensor([1.0, 0.2, 0.0], dtype=z.dtype)) * unit
+
+    ways = []
+    for unit in (1.0, 1e-15):
+        ((way,), _) = ascend(
+            GRID, torch.zeros(1, 3).double(), partial(up, unit=unit), step=0.5, steps=20
+        )
+        ways.append(way[-1])
+    torch.testing.assert_close(*ways)

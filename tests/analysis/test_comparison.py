@@ -95,3 +95,11 @@ def test_copy_during_a_transaction_is_complete(tmp_path: Path) -> None:
         (tmp_path / "plain.db").write_bytes(c.path.read_bytes())
         with Storage.open(tmp_path / "plain.db") as copied:
             assert copied.trials() == c.trials
+
+
+def test_compare_campaigns_best_initial_leaves_out_molecules_added_later(tmp_path: Path) -> None:
+    paths = [campaign(tmp_path / f"{name}.db", seed) for name, seed in (("a", 1), ("b", 2))]
+    before = compare_campaigns(paths).table["best_initial"].tolist()
+    with Campaign.open(paths[0], ToySpace()) as one:
+        one.add([MOLECULES[200]], [1e3])
+    assert compare_campaigns(paths).table["best_initial"].tolist() == before

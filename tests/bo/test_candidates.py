@@ -11,9 +11,9 @@ from molvae.bo.candidates import (
     decoded_pool,
     local_and_global_samples,
     propose_decoded,
-    spawn_seed,
 )
 from molvae.errors import CampaignError
+from molvae.model.isolation import spawn_seed
 from tests.toys import ToySpace
 
 

@@ -298,3 +298,14 @@ def test_molecule_gp_learn_noise_finds_noise_only_if_present(x: Tensor) -> None:
         shares.append(sorted(found)[2])
     assert shares[0] <= 0.1
     assert shares[1] >= 0.3
+
+
+@pytest.mark.parametrize("kernel", AUTO_KERNELS)
+def test_molecule_gp_moments_equal_the_posterior(x: Tensor, kernel: str) -> None:
+    model = gp(x[:20], x[:20, :1].sigmoid(), kernel)
+    here = torch.cat([x, 3.0 * x[20:]])  # far from the data as well
+    mean, std = model.moments(here)
+    posterior = model.posterior(here)
+    torch.testing.assert_close(mean, posterior.mean[:, 0])
+    variance = posterior.variance[:, 0].clamp_min(0)
+    torch.testing.assert_close(std.square(), variance, rtol=1e-4, atol=1e-6)

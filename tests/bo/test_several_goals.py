@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from molvae.bo.acquisition import MultiObjectiveUCB, _feasible_first
-from molvae.bo.base import Observations
+from molvae.bo.base import Candidate, Observations
+from molvae.bo.candidates import propose_decoded
 from molvae.bo.transforms import standardized
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.running import evaluation_tasks
@@ -249,3 +250,25 @@ def test_log_ei_does_not_compile_the_fused_kernel_of_botorch() -> None:
 
     logei._try_load_fused_kernel()
     assert logei._C is None
+
+
+def test_log_ei_of_several_goals_gives_less_for_what_is_chosen(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gains = list[tuple[float, float]]()
+
+    def spy(space: Any, z: Any, value: Any, observations: Any, n: int, **settings: Any) -> Any:
+        encodings = space.encode(space.molecules[2:30:3])
+        first = value(encodings, [])
+        at = int(first.argmax())
+        chosen = Candidate(smiles=space.molecules[2 + 3 * at], z=encodings[at])
+        gains.append((float(first[at]), float(value(encodings, [chosen])[at])))
+        return propose_decoded(space, z, value, observations, n, **settings)
+
+    monkeypatch.setattr("molvae.bo.strategies.log_ei.propose_decoded", spy)
+    with create_campaign(path, strategy="log-ei") as campaign:
+        campaign.run(len(campaign))
+        for n in (1, 3):
+            campaign.strategy.propose(campaign.observations(), campaign.space, n, seed=0)
+    for before, after in gains:
+        assert after < before - 0.5

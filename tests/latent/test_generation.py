@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
+import molvae
 from molvae.errors import ConfigError, UnknownNameError
 from molvae.latent.conversion import write_tokens
 from molvae.latent.generation import RESAMPLE_SEED_STEP, Sample, rejection_sample, surest
@@ -127,3 +129,22 @@ def test_decode_and_generate_with_worker_processes_are_unchanged(
     here = space.decode(z), space.generate(12, seed=1)
     monkeypatch.setattr("molvae.chem._parallel.MIN_ITEMS_FOR_PROCESSES", 11)
     assert (space.decode(z), space.generate(12, seed=1)) == here
+
+
+def test_batches_of_consecutive_seeds_are_written_with_other_random_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds = list[int | None]()
+
+    def note(*args: Any, seed: int | None, **kwargs: Any) -> Any:
+        seeds.append(seed)
+        return decode(*args, seed=seed, **kwargs)
+
+    monkeypatch.setattr("molvae.latent.conversion.decode", note)
+    monkeypatch.setattr("molvae.latent.conversion.BATCH_SIZE", 2)
+    space = molvae.load("qm9")
+    for seed in (3, 4):
+        z = torch.zeros(5, space.dim, dtype=torch.float64)
+        write_tokens(space, z, noise=0.5, temperature=1.0, seed=seed)
+    assert (seeds[0], seeds[3]) == (3, 4)
+    assert len({*seeds[:6]}) == 6

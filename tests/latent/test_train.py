@@ -670,3 +670,18 @@ def test_randomized_rows_spell_the_same_molecules_otherwise(data: Path) -> None:
         for ids in few:
             symbols = tokens.vocabulary.decode(i for i in ids if i > EOS)
             assert writer.detokenize(symbols) == molecules[place]
+
+
+@pytest.mark.parametrize("heads", [(), ("logP",), ("logP", "QED")])
+def test_train_from_a_model_with_more_units_and_other_heads(
+    config: TrainConfig, tmp_path: Path, heads: tuple[str, ...]
+) -> None:
+    first = train(
+        dataclasses.replace(config, properties=("MW",) if heads else ("logP",)), workers=1
+    )
+    wider = dataclasses.replace(config.model, latent_dim=10)
+    on = dataclasses.replace(
+        config, out=str(tmp_path / "on"), start_from=str(first), model=wider, properties=heads
+    )
+    space = molvae.load(train(on, workers=1))
+    assert (space.dim, tuple(space.card.properties)) == (10, heads)

@@ -10,13 +10,12 @@ from typing import ClassVar
 from rdkit import rdBase
 
 from molvae.bo.base import Candidate, Observations, check_at_least, documented
-from molvae.bo.candidates import spawn_seed
 from molvae.bo.graph_operators import graph_ga_offspring
 from molvae.bo.operators import encoded
 from molvae.errors import CampaignError
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
-from molvae.model.isolation import isolated
+from molvae.model.isolation import isolated, spawn_seed
 
 
 @documented

@@ -86,25 +86,9 @@ class LogEI:
         box = expand_bounds(observations)
         with reproducible(seed):
             model = fit_gp(observations.z, observations.scores, observations.score_noise)
-            settings: dict[str, Any] = {
-                "X_pending": observations.pending_z if len(observations.pending_z) else None,
-                "sampler": SobolQMCNormalSampler(torch.Size([self.mc_samples])),
-                "prune_baseline": True,
-            }
-            acquisition: AcquisitionFunction
-            if observations.scores.shape[1] == 1:
-                expected = model.posterior(observations.z).mean[:, 0]
-                best = expected.topk(min(self.n_best, len(expected))).indices
-                acquisition = qLogNoisyExpectedImprovement(model, observations.z[best], **settings)
-            else:
-                reference = infer_reference_point(
-                    observations.scores[is_non_dominated(observations.scores.numpy())]
-                )
-                acquisition = qLogNoisyExpectedHypervolumeImprovement(
-                    model, reference.tolist(), observations.z, **settings
-                )
+            sampler = SobolQMCNormalSampler(torch.Size([self.mc_samples]))
             z, _ = optimize_acqf(
-                acquisition,
+                self._acquisition(model, observations, sampler),
                 box,
                 q=n,
                 sequential=True,
@@ -120,6 +104,9 @@ class LogEI:
                 retry_on_optimization_warning=False,
             )
             pending = observations.pending_z
+            # The search counts its own vectors as pending; among molecules the chosen ones count.
+            sampler = SobolQMCNormalSampler(sampler.sample_shape, seed=sampler.seed)
+            acquisition: Any = self._acquisition(model, observations, sampler)
 
             def value(encodings: Tensor, chosen: Sequence[Candidate]) -> Tensor:
                 acquisition.set_X_pending(torch.cat([pending, *(one.z[None] for one in chosen)]))
@@ -137,3 +124,27 @@ class LogEI:
                 max_attempts=self.max_decode_attempts,
             )
         return predict_gp(found, model, observations)
+
+    def _acquisition(
+        self, model: Any, observations: Observations, sampler: SobolQMCNormalSampler
+    ) -> AcquisitionFunction:
+        """The improvement, given the pending molecules."""
+        pending = observations.pending_z
+        settings: dict[str, Any] = {
+            "X_pending": pending if len(pending) else None,
+            "sampler": sampler,
+            "prune_baseline": True,
+        }
+        if observations.scores.shape[1] == 1:
+            expected = model.posterior(observations.z).mean[:, 0]
+            best = expected.topk(min(self.n_best, len(expected))).indices
+            acquisition = qLogNoisyExpectedImprovement(model, observations.z[best], **settings)
+            if len(pending):  # which `optimize_acqf` puts beside its own vectors
+                acquisition.X_pending = pending
+            return acquisition
+        reference = infer_reference_point(
+            observations.scores[is_non_dominated(observations.scores.numpy())]
+        )
+        return qLogNoisyExpectedHypervolumeImprovement(
+            model, reference.tolist(), observations.z, **settings
+        )

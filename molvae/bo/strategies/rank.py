@@ -30,7 +30,7 @@ from molvae.bo.base import (
     check_share,
     documented,
 )
-from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, accepted_beside, decode_novel, spawn_seed
+from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, accepted_beside, decode_novel
 from molvae.bo.graph_operators import graph_ga_offspring
 from molvae.bo.kernels import KERNELS
 from molvae.bo.molecule_predictor import MoleculePredictor
@@ -43,7 +43,7 @@ from molvae.chem.diversity import Diversity
 from molvae.chem.filters import known_catalogs
 from molvae.errors import CampaignError, require
 from molvae.latent.protocol import LatentSpaceProtocol
-from molvae.model.isolation import isolated
+from molvae.model.isolation import isolated, spawn_seed
 from molvae.objectives.problem import best_first
 from molvae.objectives.registry import import_object
 

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from molvae.bo.base import Candidate, Observations, check_at_least, check_order, documented
-from molvae.bo.candidates import spawn_seed
 from molvae.bo.pool import CandidatePool
 from molvae.bo.screening import (
     best_of_stream,
@@ -23,7 +22,7 @@ from molvae.bo.strategies.rank import Rank
 from molvae.bo.surrogate import reproducible
 from molvae.errors import CampaignError, LibraryExhaustedError, require
 from molvae.latent.protocol import LatentSpaceProtocol
-from molvae.model.isolation import isolated
+from molvae.model.isolation import isolated, spawn_seed
 
 
 @documented

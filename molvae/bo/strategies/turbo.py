@@ -16,13 +16,12 @@ from molvae.bo.candidates import (
     decode_novel,
     expand_bounds,
     propose_sampled,
-    spawn_seed,
     trust_region_samples,
 )
 from molvae.bo.surrogate import fit_gp, predict_gp, reproducible
 from molvae.errors import require
 from molvae.latent.protocol import LatentSpaceProtocol
-from molvae.model.isolation import isolated
+from molvae.model.isolation import isolated, spawn_seed
 
 
 @documented
