@@ -17,7 +17,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from molvae.chem.molecules import canonical_or_none
 from molvae.chem.tables import SMILES_COLUMN
 from molvae.chem.text_files import fold
 from molvae.errors import ConfigError, MachineError, ObjectiveError, one_line, require, shown
@@ -267,6 +266,8 @@ def _in_order(rows: list[Any], smiles: Sequence[str]) -> list[Any]:
     ]
     if None in named or len(smiles) == 1 or not rows:
         return rows
+    from molvae.chem.molecules import canonical_or_none  # telling values loads no RDKit
+
     by_molecule = {canonical_or_none(str(text)) or text: i for i, text in enumerate(named)}
     keys = [canonical_or_none(molecule) or molecule for molecule in smiles]
     if lacking := [one for one, key in zip(smiles, keys, strict=True) if key not in by_molecule]:
