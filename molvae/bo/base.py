@@ -100,6 +100,9 @@ class Observations:
     """Cost of an evaluation of the objective."""
     max_cost: float = math.inf
     """Largest cost of an evaluation that may be proposed."""
+    batch_size: int | None = None
+    """Number of molecules that are proposed together by default, for the calibration of predictions
+    by earlier batches; None: as many as are asked for now."""
 
     def __post_init__(self) -> None:
         d = self.bounds.shape[-1]

@@ -109,9 +109,10 @@ class MoleculePredictor:
             self.forecasters = fitted(equal, linear.scores, linear.noise, learn_noise=True)
             self.transforms = linear.transforms
             self._latest = [row for row, i in enumerate(train) if i in proposed][-N_LATEST:]
+            size = observations.batch_size or acquisition.n
             columns = zip(self.forecasters, linear.values[train].T, linear.ends, strict=True)
             self.inflation = [
-                variance_factor(errors_by_batch(model, values, end, self._latest, acquisition.n))
+                variance_factor(errors_by_batch(model, values, end, self._latest, size))
                 for model, values, end in columns
             ]
 

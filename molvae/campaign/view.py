@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from molvae.campaign.history import best_trials, best_value, observations_of, to_dataframe
@@ -120,7 +121,7 @@ class CampaignView(RecordedParts):
 
         with isolated():
             trials = self.trials
-            return observations_of(
+            found = observations_of(
                 trials,
                 self.problem,
                 self.space.bounds,
@@ -130,6 +131,7 @@ class CampaignView(RecordedParts):
                 demanded_diversity(self.config),
                 max_cost,
             )
+            return replace(found, batch_size=self.batch_size)
 
     def predict(self, smiles: Sequence[str]) -> pd.DataFrame:
         """Predicted values of molecules, in the objective's unit and sign.

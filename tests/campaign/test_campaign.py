@@ -20,6 +20,7 @@ import torch
 
 from molvae.bo.base import Candidate, Observations
 from molvae.bo.strategies.log_ei import LogEI
+from molvae.bo.strategies.rank import Rank
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.schema import FORMAT
 from molvae.campaign.trial import Trial
@@ -950,3 +951,15 @@ def test_create_without_a_space_takes_the_default_space(path: Path) -> None:
     config = CampaignConfig(space="qm9", objective=("logp",))
     with Campaign.create(path.with_name("b.db"), config=config, start=["CCO"]) as campaign:
         assert campaign.config.space == "qm9"
+
+
+def test_calibration_of_predictions_does_not_depend_on_how_many_are_asked_for(path: Path) -> None:
+    strategy = Rank(n_offspring=30, n_generations=1)
+    with begin(path, n=12, strategy=strategy, batch_size=4) as campaign:
+        campaign.run(24)
+        observations, found = campaign.observations(), []
+        for n in (1, 4, 96):
+            acquisition = strategy._acquisition(observations, n, np.random.default_rng(0))
+            made = strategy.predictor(observations, campaign.space, acquisition, seed=0)
+            found.append(made.inflation)
+    assert found[0] == found[1] == found[2] != [1.0]
