@@ -54,9 +54,10 @@ class MeasuredRow:
 
 def frame_by_id(frame: pd.DataFrame) -> Table:
     """A DataFrame as a table; without a column of ids, its index is one."""
-    if Table("the DataFrame", [str(name) for name in frame.columns], []).find(ID_COLUMN) is None:
+    columns = Table("the DataFrame", [str(name) for name in frame.columns], [])
+    if columns.find(ID_COLUMN) is None and frame.index.nlevels == 1:
         frame = frame.rename_axis(ID_COLUMN).reset_index()
-    return frame_table(frame.rename_axis(None))
+    return frame_table(frame.reset_index(drop=True))
 
 
 def read_measurements(

@@ -59,6 +59,8 @@ def told_values(
         ConfigError: No such container, or an id that is no whole number or comes twice.
         DataError: See `told_in_table`, for a DataFrame.
     """
+    if is_frame(values) and not len(values):  # e.g. of a filter: nothing is told
+        values = {}
     if is_frame(values):
         more: dict[str, Any] = {"errors": errors, "messages": messages, "notes": notes}
         return told_in_table(campaign, frame_by_id(values), correct=correct, add=add, **more)

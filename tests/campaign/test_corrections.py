@@ -394,6 +394,10 @@ def test_tell_all_of_a_data_frame_finds_columns_as_in_a_file(tmp_path: Path) -> 
         table = pd.DataFrame({"ID": [4, 5], "a": [5.0, 6.0], "B (nM)": [7.0, 8.0]}, index=[1, 2])
         with pytest.raises(DataError, match="no column 'b'"):
             c.tell_all(table.drop(columns="B (nM)"))
+        pairs = table.drop(columns="ID").set_index(pd.MultiIndex.from_tuples([(1, 2), (3, 4)]))
+        with pytest.raises(DataError, match="no column 'id'"):
+            c.tell_all(pairs)
+        assert c.tell_all(table[:0]) == []
         assert c.tell_all(table) == [4, 5]
         assert [t.values for t in c.trials[3:]] == [{"a": 5.0, "b": 7.0}, {"a": 6.0, "b": 8.0}]
         blank = pd.DataFrame({"id": [4], "a": [5.5], "b": [None]})
