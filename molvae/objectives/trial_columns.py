@@ -69,8 +69,7 @@ DRAWING_COLUMN = "structure"
 
 def note_column(name: str, taken: Collection[str]) -> str:
     """The column of a note, which may have any name, beside others: tables are read in any case."""
-    folded = {fold(without_unit(one)) for one in taken}
-    return f"note_{name}" if fold(without_unit(name)) in folded else name
+    return f"note_{name}" if fold(name) in map(fold, taken) else name
 
 
 PLATE_PROPERTIES = ("logP", "MW", "SAS", "QED")
