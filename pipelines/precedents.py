@@ -12,9 +12,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from molvae.chem.precedents import Precedents
-from molvae.chem.prepare import load_split
+from molvae.latent.labels import precedents
 
 if __name__ == "__main__":
     *data, out = map(Path, sys.argv[1:])
-    Precedents.of(smiles for folder in data for smiles in load_split(folder, "train")).save(out)
+    precedents(data).save(out)

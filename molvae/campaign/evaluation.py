@@ -149,13 +149,11 @@ def _machine_trouble(error: BaseException | None) -> str:
 
 def _scored(answer: Any, names: Sequence[str]) -> EvaluationResult:
     if not isinstance(answer, Mapping):
-        if len(names) > 1 and isinstance(answer, float) and math.isnan(answer):
-            answer = dict.fromkeys(names, math.nan)
-        elif len(names) > 1:
+        is_nan = isinstance(answer, float) and math.isnan(answer)
+        if len(names) > 1 and not is_nan:
             text = f"expected values of {', '.join(names)}, the objective returned {shown(answer)}"
             return EvaluationResult(message=text)
-        else:
-            answer = {names[0]: answer}
+        answer = dict.fromkeys(names, answer)
     answer = {encodable(str(name)): value for name, value in answer.items()}
     values, messages = dict[str, float](), []
     for name in names:

@@ -96,7 +96,7 @@ def read_measurements(
     wanted = names if own is None else {n for i, of in own.items() if i in found_ids for n in of}
     if lacking := [name for name in names if name in (wanted or names) and name not in places]:
         raise DataError(table.lacks(lacking[0], *["value"] * alone))
-    beside = columns_of(table, names, "error" if alone else "{}_error", own="{}_error")
+    beside = columns_of(table, [*places], "error" if alone else "{}_error", own="{}_error")
     message, drawings, status = (
         table.find("message"), table.find_molecules(), table.find("status")
     )  # fmt: skip
@@ -105,11 +105,7 @@ def read_measurements(
     used |= {*map(table.find, ASK_COLUMNS)}
     used |= {table.find(f"{name}_{OPERATOR_SUFFIX}") for name in names}
     values = {name: measured_values(table, at, signs[name]) for name, at in places.items()}
-    errors = {
-        name: standard_errors(table, at, values[name])
-        for name, at in beside.items()
-        if name in values
-    }
+    errors = {name: standard_errors(table, at, values[name]) for name, at in beside.items()}
     for name in values:
         used.add(take_replicates(table, name, values[name], errors.get(name, {})))
     for kinds, columns in ((EXPORTED, skip), ((PLATE,), plate)):

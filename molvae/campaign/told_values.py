@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from molvae.campaign.history import COLUMN_ALIASES, derived_columns
@@ -37,7 +37,7 @@ class ToldValues:
     errors: dict[int, Any]
     messages: dict[int, str]
     notes: dict[int, Mapping[str, str]]
-    n_blank: int = field(default=0)
+    n_blank: int = 0
     """Number of rows without a value or a message, which tell nothing."""
 
 
@@ -113,7 +113,7 @@ def told_in_table(
         all_told_names(problem),
         own={id_: told_names(problem.at(trial.fidelity)) for id_, trial in trials.items()},
         known={id_: _as_exported(trial) for id_, trial in trials.items()},
-        skip=_computed_columns(campaign.trials, problem),
+        skip=_computed_columns([*trials.values()], problem),
         plate=plate_columns(problem),
     )
     told = {row.id: row.message for row in read if row.message}

@@ -149,11 +149,13 @@ class Trial:
         def of(one: Mapping[str, Any]) -> dict[str, Any]:
             return {name: value for name, value in one.items() if names is None or name in names}
 
-        replicates = {name: list(several) for name, several in outcome.replicates.items()}
         return (
             (names is not None or (self.status == "complete") == outcome.complete)
             and of(self.values) == of(outcome.values)
             and of(self.operators) == of(outcome.operators)
             and of(self.errors) == of(outcome.errors)
-            and all(list(self.replicates.get(n, [])) == all_ for n, all_ in of(replicates).items())
+            and all(
+                list(self.replicates.get(name, ())) == list(several)
+                for name, several in of(outcome.replicates).items()
+            )
         )

@@ -86,5 +86,5 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def spawn_seed(seed: int, *path: int) -> int:
-    """A seed below 2**31 that differs for every path; the same on every machine."""
+    """A seed below 2**31 for a path, the same on every machine; zeros at its end do not count."""
     return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0]) >> 1
